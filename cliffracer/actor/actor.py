@@ -1,0 +1,219 @@
+"""Actor: the class users write, its hooks and its options."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from cliffracer.actor.handlers import HandlerTable, build_table
+from cliffracer.actor.mailbox import Mailbox
+from cliffracer.actor.ref import Host, Ref
+from cliffracer.codec import Wire
+from cliffracer.errors import CallError, DefinitionError, NotRunning, Refusal, snake_case
+from cliffracer.exits import Exit, Normal
+from cliffracer.names import is_name
+from cliffracer.observe.logs import Logger
+
+__all__ = ["Actor", "ActorOptions", "ActorStart", "Restart", "Shutdown", "Standing", "address_of"]
+
+Restart = Literal["permanent", "transient", "temporary"]
+Shutdown = float | Literal["infinity", "brutal_kill"]
+A = TypeVar("A", bound="Actor")
+
+
+class ActorOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the class line of an actor may say: `class Orders(Actor, restart="transient", shutdown=10.0)`.
+
+    Attributes:
+        name: Its address; the class name in snake case by default.
+        restart: "permanent": always restarted. "transient": unless it ended cleanly. "temporary": never.
+        shutdown: Seconds it may take to stop before it is cancelled, "infinity", or "brutal_kill" to cancel it at once.
+        start_timeout: Seconds that `__init__` and `on_start` may take, or None for no limit.
+        mailbox: How much its mailbox holds, and what happens when it is full.
+        wire: The form in which refs send to it: "json", which `nats sub` can read, or "msgpack".
+    """
+
+    name: str
+    restart: Restart = "permanent"
+    shutdown: Shutdown = 5.0
+    start_timeout: float | None = None
+    mailbox: Mailbox = Mailbox()
+    wire: Wire = "json"
+
+
+class _Address(Struct, frozen=True):
+    """Meets `cliffracer.actor.ref.Address`."""
+
+    name: str
+    handlers: HandlerTable
+    wire: Wire
+    prefer_local: bool | None
+
+
+class Standing(Struct, frozen=True):
+    """Where an actor stands: its name, which incarnation it is, and the node around it."""
+
+    name: str
+    incarnation: int
+    host: Host
+    log: Logger
+    stop: Callable[[Exit], None]
+
+
+class Actor:
+    """A service with a mailbox, a state of its own, and one message in hand at a time.
+
+    Write handlers with `@call`, `@cast`, `@event` and `@every`. Each incarnation is a fresh object: `__init__` runs
+    again after a crash, and nothing of the old object is kept.
+
+    Attributes:
+        answers: Exceptions that are answers rather than crashes. A `Refusal` reaches the caller as it is, a
+            `CallError` as `Upstream`, any other class as a `Refusal` that carries its name and no text of it.
+    """
+
+    answers: ClassVar[tuple[type[Exception], ...]] = (Refusal, CallError)
+    __options__: ClassVar[ActorOptions] = ActorOptions(name="actor")
+    __handlers__: ClassVar[HandlerTable] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Check the options and the handlers of a new actor class.
+
+        Raises:
+            DefinitionError: Something about the class is wrong; the message shows the line and the fix.
+        """
+        super().__init_subclass__()
+        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - where the class stands: its line, its local types
+        cls.__options__ = _options_of(cls, options, f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        cls.__handlers__ = build_table(cls, _RESERVED, frame.f_locals)
+
+    async def on_start(self) -> None:
+        """Open what this incarnation needs. The next child starts when it returns.
+
+        If it raises, the start has failed.
+        """
+
+    async def on_stop(self, reason: Exit) -> None:
+        """Close what `on_start` opened. Runs after a crash, too.
+
+        Not if the actor is killed, nor if `on_start` failed.
+        """
+
+    @property
+    def name(self) -> str:
+        """The actor's address."""
+        return _standing(self).name
+
+    @property
+    def incarnation(self) -> int:
+        """How often the actor has been started, this time included."""
+        return _standing(self).incarnation
+
+    @property
+    def log(self) -> Logger:
+        """A structlog logger that carries node, actor, incarnation and correlation id."""
+        return _standing(self).log
+
+    def ref(self, actor: type[A], name: str | None = None, *, prefer_local: bool | None = None) -> A:
+        """Return a ref to an actor: typed as the actor, and calling a handler of it sends a message.
+
+        Args:
+            actor: Its class.
+            name: Its name, if it is not the one of the class.
+            prefer_local: Whether a replica in this process gets the message without the broker. False shares all
+                messages among the replicas of all nodes; None leaves it to the node's setting.
+        """
+        return ref_to(_standing(self).host, actor, name, prefer_local=prefer_local)
+
+    async def publish(self, subject: str, value: Any) -> None:
+        """Publish `value` to `subject`; every `@event` that listens there hears it, on all nodes.
+
+        Raises:
+            ValueError: `subject` is no subject.
+            TypeError: `value` cannot be encoded.
+            MessageTooLarge: It is larger than the broker takes.
+            Disconnected: The broker is away; nothing was published.
+        """
+        await _standing(self).host.publish(subject, value)
+
+    def stop(self) -> None:
+        """End this actor normally, after the message in hand. A permanent one is restarted all the same."""
+        _standing(self).stop(Normal())
+
+
+_RESERVED = frozenset(name for name in dir(Actor) if not name.startswith("__"))
+
+
+def _standing(actor: Actor) -> Standing:
+    standing = actor.__dict__.get("_standing")
+    if isinstance(standing, Standing):
+        return standing
+    raise NotRunning(
+        f"this {type(actor).__name__} is a plain object, it is not running. "
+        f"Put child({type(actor).__name__}, ...) into a Supervisor and run it in a Node."
+    )
+
+
+def ref_to(host: Host, actor: type[A], name: str | None, *, prefer_local: bool | None) -> A:
+    """Return a ref on `host`, typed as the actor it points to.
+
+    Raises:
+        TypeError: `actor` is no actor class.
+        ValueError: `name` is no name.
+    """
+    if not (isinstance(actor, type) and issubclass(actor, Actor)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"ref() takes an actor class and not {actor!r}; write ref(Inventory) or ref(Inventory, 'its_name')."
+        )
+    if name is not None and not is_name(name):
+        raise ValueError(f"{name!r} is no actor name: use 1 to 64 letters, digits, '_' and '-'.")
+    return cast("A", Ref(host, address_of(actor, name, prefer_local=prefer_local), actor.__name__))
+
+
+def address_of(actor: type[Actor], name: str | None = None, *, prefer_local: bool | None = None) -> _Address:
+    """Return the address of `actor`, under its own name or another."""
+    options = actor.__options__
+    return _Address(name or options.name, actor.__handlers__, options.wire, prefer_local)
+
+
+class ActorStart(Struct, frozen=True):
+    """How to make one incarnation of an actor: its class and the arguments of the constructor."""
+
+    actor: type[Actor]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+
+    def make(self, standing: Standing) -> Actor:
+        """Return a fresh object; it knows where it stands before its `__init__` runs, so `self.ref` works there."""
+        actor = self.actor.__new__(self.actor)
+        actor.__dict__["_standing"] = standing
+        actor.__init__(*self.args, **self.kwargs)  # type: ignore[misc]
+        return actor
+
+
+def _options_of(cls: type[Actor], options: dict[str, Any], where: str) -> ActorOptions:
+    inherited = cls.__options__
+    # The name is the class's own; the other options are inherited.
+    known = {field: getattr(inherited, field) for field in ActorOptions.__struct_fields__}
+    if unknown := sorted(set(options) - set(known)):
+        raise DefinitionError(
+            where, f"class {cls.__name__}: unknown option {unknown[0]!r}.", f"use one of {', '.join(sorted(known))}."
+        )
+    chosen = {**known, "name": snake_case(cls.__name__).strip("_"), **options}
+    if not is_name(chosen["name"]):
+        raise DefinitionError(
+            where,
+            f"class {cls.__name__}: {chosen['name']!r} is no actor name.",
+            f"write class {cls.__name__}(Actor, name='...') with 1 to 64 letters, digits, '_' and '-'.",
+        )
+    try:
+        return msgspec.convert(chosen, ActorOptions)
+    except msgspec.ValidationError as error:
+        raise DefinitionError(where, f"class {cls.__name__}: {error}.", _OPTIONS_HELP) from None
+
+
+_OPTIONS_HELP = (
+    "restart is 'permanent', 'transient' or 'temporary'; shutdown is seconds, 'infinity' or 'brutal_kill'; "
+    "start_timeout is seconds or None; mailbox is a Mailbox(...); wire is 'json' or 'msgpack'."
+)

@@ -1,0 +1,238 @@
+"""The shell that survives restarts: name, mailbox, incarnation, statistics.
+
+The registry and the refs hold the cell; the actor object inside comes and goes.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+from math import inf
+from typing import Any
+
+import anyio
+from msgspec import Struct
+
+from cliffracer.actor.handlers import HandlerTable
+from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueFull
+from cliffracer.actor.ref import Host
+from cliffracer.envelope import Message, Stop
+from cliffracer.errors import CallError, CallTimeout, MailboxFull, NoActor, Refusal, Stopping
+from cliffracer.exits import Exit
+from cliffracer.observe.logs import Throttle
+
+__all__ = ["Cell", "CellState", "CellStatistics", "full_mailbox"]
+
+
+class CellState(Enum):
+    """What a cell does with a message."""
+
+    VACANT = "vacant"  # nobody has started yet, or nobody will again: there is no such actor
+    OPEN = "open"  # queued, also between two incarnations
+    CLOSING = "closing"  # refused: the actor is being stopped
+
+
+class CellStatistics(Struct, frozen=True):
+    """What an actor has done since its cell exists, all incarnations together.
+
+    Attributes:
+        name: The actor.
+        state: What it does with a message.
+        incarnation: How often it was started.
+        handled: Messages that came to an end, whatever the end.
+        answered_with_error: Of these, the ones that ended in a refusal or another declared error.
+        crashed: Of these, the ones that crashed the actor.
+        expired: Messages not started, because their caller had given up.
+        rejected: Messages from outside that fitted no handler.
+        mailbox: What waits, and what was dropped.
+    """
+
+    name: str
+    state: CellState
+    incarnation: int
+    handled: int
+    answered_with_error: int
+    crashed: int
+    expired: int
+    rejected: int
+    mailbox: MailboxStatistics
+
+
+class _Reply:
+    """The answer to a local call."""
+
+    __slots__ = ("_error", "_event", "_value")
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self._value: Any = None
+        self._error: CallError | Refusal | None = None
+
+    def answer(self, value: Any) -> None:
+        if not self._event.is_set():
+            self._value = value
+            self._event.set()
+
+    def fail(self, error: CallError | Refusal) -> None:
+        if not self._event.is_set():
+            self._error = error
+            self._event.set()
+
+    async def wait(self) -> Any:
+        await self._event.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class Cell:
+    """One named actor of this node, dead or alive. Meets `Destination`."""
+
+    def __init__(self, name: str, handlers: HandlerTable, mailbox: Mailbox, host: Host) -> None:
+        self.name = name
+        self.handlers = handlers
+        self.queue = MessageQueue(mailbox)
+        self.state = CellState.VACANT
+        self.incarnation = 0
+        self.in_hand = 0  # messages being handled at this moment
+        self.handled = 0
+        self.answered_with_error = 0
+        self.crashed = 0
+        self.expired = 0
+        self.rejected = 0
+        self._host = host
+        self._idle: anyio.Event | None = None
+        self._drops_reported = 0
+        self._drop_reports = Throttle(1.0, host.timers.clock)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this node has such an actor, be it between two incarnations or about to stop."""
+        return self.state is not CellState.VACANT
+
+    # Sending
+
+    async def call(self, message: Message, give_up: float) -> Any:
+        """Queue `message` and wait for its answer; see `Destination.call`."""
+        reply = _Reply()
+        message.reply_to = reply
+        await self._enqueue(message, give_up)
+        if give_up == inf:
+            return await reply.wait()
+        timer = self._host.timers.at(give_up, lambda: reply.fail(CallTimeout(message.target, _NO_ANSWER)))
+        try:
+            return await reply.wait()
+        finally:
+            timer.cancel()
+
+    async def cast(self, message: Message) -> None:
+        """Queue `message`; wait for room if there is none, for as long as a call would. See `Destination.cast`."""
+        await self._enqueue(message, self._host.timers.clock() + self._host.call_timeout)
+
+    def refuse(self, message: Message) -> CallError | None:
+        """Return why this cell takes no messages at the moment, or None if it does."""
+        if self.state is CellState.OPEN:
+            return None
+        if self.state is CellState.CLOSING:
+            return Stopping(message.target, "the actor is being stopped; the message was not handled")
+        return NoActor(message.target, f"no actor {self.name!r} runs on this node")
+
+    async def _enqueue(self, message: Message, give_up: float) -> None:
+        if self.state is not CellState.OPEN and (error := self.refuse(message)) is not None:
+            raise error
+        try:
+            self.queue.put_nowait(message)
+        except QueueFull:
+            with anyio.CancelScope(deadline=give_up) as scope:
+                await self.queue.put(message)
+            if scope.cancelled_caught:
+                raise full_mailbox(message, self.queue.options.capacity) from None
+
+    # Living
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do: no message waits, and none is in hand."""
+        return not self.in_hand and not len(self.queue)
+
+    async def wait_idle(self) -> None:
+        """Wait until there is nothing to do."""
+        while not self.is_idle:
+            self._idle = self._idle or anyio.Event()
+            await self._idle.wait()
+
+    def note_progress(self) -> None:
+        """Wake whoever waits for this cell to be idle; the loop says so after each message."""
+        if self._idle is not None and self.is_idle:
+            self._idle.set()
+            self._idle = None
+
+    def request_stop(self, reason: Exit) -> None:
+        """Tell the incarnation to end after the message in its hands."""
+        self.queue.put_signal(Stop(reason))
+
+    def open(self) -> None:
+        """Take messages from now on."""
+        self.state = CellState.OPEN
+
+    def close(self, *, for_good: bool) -> None:
+        """Take no more messages, and answer those that wait.
+
+        Args:
+            for_good: Whether there will be no further incarnation: then there is no such actor any more.
+        """
+        self.state = CellState.VACANT if for_good else CellState.CLOSING
+        self._fail(self.queue.clear())
+        self.note_progress()
+
+    def _fail(self, messages: Iterable[Message]) -> None:
+        lost = 0
+        for message in messages:
+            if message.reply_to is None:
+                lost += 1
+            else:
+                message.reply_to.fail(Stopping(message.target, "the actor was stopped before it took the message"))
+        if lost:
+            self.report_drops(lost, policy="stopped")
+
+    # Counting
+
+    def report_drops(self, count: int, policy: str) -> None:
+        """Log that messages were dropped, at most once a second per actor."""
+        total = self.queue.statistics().dropped
+        if not self._drop_reports.ready():
+            return
+        since = max(count, total - self._drops_reported)
+        self._drops_reported = total
+        self._host.log.warning(
+            "messages_dropped",
+            actor=self.name,
+            count=since,
+            total=total,
+            capacity=self.queue.options.capacity,
+            policy=policy,
+        )
+
+    def statistics(self) -> CellStatistics:
+        """Return what the actor has done so far."""
+        return CellStatistics(
+            name=self.name,
+            state=self.state,
+            incarnation=self.incarnation,
+            handled=self.handled,
+            answered_with_error=self.answered_with_error,
+            crashed=self.crashed,
+            expired=self.expired,
+            rejected=self.rejected,
+            mailbox=self.queue.statistics(),
+        )
+
+
+_NO_ANSWER = "no answer in time; the request may still be carried out"
+
+
+def full_mailbox(message: Message, capacity: int) -> MailboxFull:
+    """Return the error for a `message` that found no room."""
+    return MailboxFull(
+        message.target,
+        f"{message.to!r} holds {capacity} of {capacity} messages; nothing was queued.\n"
+        "Slow the senders, or raise mailbox=Mailbox(...) of the actor.",
+    )

@@ -1,0 +1,274 @@
+"""One incarnation of an actor, in three steps: start, receive, stop.
+
+Here, and only here, an exception of user code becomes an answer or an exit.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from cliffracer.actor.actor import Actor, ActorStart, Standing
+from cliffracer.actor.cell import Cell
+from cliffracer.actor.handlers import Handler, Kind
+from cliffracer.actor.ref import Host
+from cliffracer.actor.timers import Timer
+from cliffracer.envelope import Message, current_message
+from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Refusal, Upstream, snake_case
+from cliffracer.exits import Crashed, Exit, Killed, summary_of
+
+__all__ = ["crash_of", "is_outside_force", "run_incarnation"]
+
+# After so many messages without a pause the loop lets others run: a full mailbox must not starve the rest of the
+# process.
+_PAUSE_EVERY = 64
+
+
+async def run_incarnation(cell: Cell, start: ActorStart, host: Host, on_started: Callable[[], Awaitable[None]]) -> Exit:
+    """Run one incarnation to its end and return why it ended.
+
+    Args:
+        cell: Where its messages come from.
+        start: How to make the object.
+        host: The node around it.
+        on_started: Awaited when `on_start` has returned, before the first message is taken. If the incarnation ends
+            without it, its start has failed.
+
+    Cancellation: the actor is killed: `on_stop` does not run, the caller of the message in hand gets `ActorCrashed`.
+    """
+    return await _Incarnation(cell, start, host).run(on_started)
+
+
+def is_outside_force(error: BaseException) -> bool:
+    """Tell whether `error` ends the task or the process from outside, and is no fault of the code it passed through.
+
+    A CancelledError that nobody asked for is a fault, like any other exception.
+    """
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        return anyio.current_effective_deadline() == -inf
+    return not isinstance(error, Exception | BaseExceptionGroup)
+
+
+def crash_of(error: BaseException) -> Crashed:
+    """Return the exit that `error` means, under a new incident id."""
+    return Crashed(summary_of(error), secrets.token_hex(6))
+
+
+class _Incarnation:
+    def __init__(self, cell: Cell, start: ActorStart, host: Host) -> None:
+        cell.incarnation += 1
+        self._cell = cell
+        self._start = start
+        self._host = host
+        self._clock = host.timers.clock
+        self._log = host.log.bind(actor=cell.name, incarnation=cell.incarnation)
+        self._methods: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self._answers = start.actor.answers
+        self._ticks: dict[str, Timer] = {}
+        # Only actors with a concurrent handler pay for a task group.
+        self._tasks: TaskGroup | None = None
+        self._running: dict[str, int] = {}
+        self._slot_free = anyio.Event()
+        self._crash: Crashed | None = None
+
+    async def run(self, on_started: Callable[[], Awaitable[None]]) -> Exit:
+        cell = self._cell
+        cell.queue.clear_signals()
+        standing = Standing(cell.name, cell.incarnation, self._host, self._log, cell.request_stop)
+        try:
+            try:
+                actor = await self._make(standing)
+            except BaseException as error:
+                if is_outside_force(error):
+                    raise
+                return self._crashed(error, "on_start")
+            await on_started()
+            self._start_ticking()
+            if any(handler.concurrent > 1 for handler in cell.handlers.values()):
+                reason = await self._receive_with_tasks()
+            else:
+                reason = await self._receive()
+            return await self._stop(actor, reason)
+        finally:
+            for timer in self._ticks.values():
+                timer.cancel()
+
+    # Start
+
+    async def _make(self, standing: Standing) -> Actor:
+        # Calls made here have no deadline but their own, and nobody but this actor waits for them.
+        token = current_message.set(Message(self._cell.name, "on_start"))
+        try:
+            actor = self._start.make(standing)
+            self._methods = {name: getattr(actor, name) for name in self._cell.handlers}
+            await actor.on_start()
+        finally:
+            current_message.reset(token)
+        return actor
+
+    def _start_ticking(self) -> None:
+        for handler in self._cell.handlers.values():
+            if handler.kind is Kind.EVERY:
+                self._tick_at(self._clock() + handler.seconds, handler)
+
+    def _tick_at(self, when: float, handler: Handler) -> None:
+        def tick() -> None:
+            if self._host.draining:
+                return
+            self._cell.queue.put_tick(Message(self._cell.name, handler.name, correlation=self._host.new_correlation()))
+            # The next tick keeps the beat; beats that were missed altogether are skipped.
+            self._tick_at(max(when + handler.seconds, self._clock()), handler)
+
+        self._ticks[handler.name] = self._host.timers.at(when, tick)
+
+    # Receive
+
+    async def _receive(self) -> Exit:
+        cell, queue = self._cell, self._cell.queue
+        since_pause = 0
+        while True:
+            if (signal := queue.get_signal_nowait()) is not None:
+                return signal.reason
+            message = queue.get_nowait()
+            if message is None:
+                cell.note_progress()
+                since_pause = 0
+                await queue.wait()
+                continue
+            if self._tasks is not None and (limit := cell.handlers[message.handler].concurrent) > 1:
+                await self._spawn(message, limit)
+                continue
+            cell.in_hand += 1
+            try:
+                reason = await self._handle(message)
+            finally:
+                cell.in_hand -= 1
+            if reason is not None:
+                return reason
+            since_pause += 1
+            if since_pause >= _PAUSE_EVERY:
+                since_pause = 0
+                await anyio.lowlevel.checkpoint()
+
+    async def _handle(self, message: Message) -> Crashed | None:
+        """Handle one message; return why the actor must end, or None if it lives."""
+        cell = self._cell
+        reply_to = message.reply_to
+        if message.deadline != inf and message.deadline <= self._clock():
+            cell.expired += 1
+            if reply_to is not None:
+                reply_to.fail(CallTimeout(message.target, _EXPIRED))
+            return None
+        current_message.set(message)
+        try:
+            if message.kwargs is None:
+                result = await self._methods[message.handler](*message.args)
+            else:
+                result = await self._methods[message.handler](*message.args, **message.kwargs)
+            if reply_to is not None:
+                reply_to.answer(result)
+        except BaseException as error:
+            if not is_outside_force(error):
+                return self._failed(message, error)
+            if reply_to is not None:
+                reply_to.fail(ActorCrashed(message.target, _KILLED))
+            raise
+        else:
+            return None
+        finally:
+            cell.handled += 1
+            current_message.set(None)
+
+    def _failed(self, message: Message, error: BaseException) -> Crashed | None:
+        if isinstance(error, self._answers):
+            self._answer_with(message, error)
+            return None
+        self._cell.crashed += 1
+        reason = self._crashed(error, message.handler)
+        if message.reply_to is not None:
+            message.reply_to.fail(
+                ActorCrashed(message.target, _LOOK_UP.format(reason.incident), incident=reason.incident)
+            )
+        return reason
+
+    def _answer_with(self, message: Message, error: Exception) -> None:
+        """Answer with a declared exception; the actor lives."""
+        self._cell.answered_with_error += 1
+        answer: CallError | Refusal
+        if isinstance(error, Refusal):
+            answer = error
+            self._log.debug(
+                "handler_answered_with_error", handler=message.handler, error=summary_of(error), incident=""
+            )
+        else:
+            incident = error.incident if isinstance(error, CallError) and error.incident else secrets.token_hex(6)
+            if isinstance(error, CallError):
+                hop = error.target or "another actor"
+                answer = Upstream(message.target, f"its call to {hop} failed: {error.code}", incident=incident)
+            else:
+                # Somebody else's exception: its text was not written for callers, so only its kind goes out.
+                answer = Refusal(f"{message.target}: {snake_case(type(error).__name__)} (incident {incident})")
+            self._log.warning(
+                "handler_answered_with_error", handler=message.handler, error=summary_of(error), incident=incident
+            )
+        if message.reply_to is not None:
+            message.reply_to.fail(answer)
+
+    def _crashed(self, error: BaseException, during: str) -> Crashed:
+        reason = crash_of(error)
+        self._log.error("actor_crashed", during=during, incident=reason.incident, error=reason.error, exc_info=error)
+        return reason
+
+    # Concurrent handlers
+
+    async def _receive_with_tasks(self) -> Exit:
+        reason: Exit = Killed()
+        async with anyio.create_task_group() as self._tasks:
+            reason = await self._receive()
+            if isinstance(reason, Crashed):
+                self._tasks.cancel_scope.cancel()
+        return reason
+
+    async def _spawn(self, message: Message, limit: int) -> None:
+        """Start a concurrent handler, as soon as fewer than `limit` of its kind run."""
+        self._cell.in_hand += 1
+        name = message.handler
+        while self._running.get(name, 0) >= limit and self._crash is None:
+            self._slot_free = anyio.Event()
+            await self._slot_free.wait()
+        self._running[name] = self._running.get(name, 0) + 1
+        assert self._tasks is not None
+        self._tasks.start_soon(self._handle_beside, message)
+
+    async def _handle_beside(self, message: Message) -> None:
+        try:
+            reason = await self._handle(message)
+            if reason is not None and self._crash is None:
+                self._crash = reason
+                self._cell.request_stop(reason)
+        finally:
+            self._running[message.handler] -= 1
+            self._cell.in_hand -= 1
+            self._cell.note_progress()
+            self._slot_free.set()
+
+    # Stop
+
+    async def _stop(self, actor: Actor, reason: Exit) -> Exit:
+        current_message.set(Message(self._cell.name, "on_stop"))
+        try:
+            await actor.on_stop(reason)
+        except BaseException as error:
+            if is_outside_force(error):
+                raise
+            return self._crashed(error, "on_stop")
+        return reason
+
+
+_EXPIRED = "its time had passed before the actor could take it; it was not handled"
+_KILLED = "the actor was killed while it handled this message"
+_LOOK_UP = "the actor crashed over this message; incident {} in the log of its node says why"

@@ -1,0 +1,193 @@
+"""The bounded queue in front of an actor.
+
+It belongs to the name, not to the incarnation: what waits in it survives a restart. Signals overtake messages and
+take no room.
+"""
+
+from collections import OrderedDict, deque
+from typing import Literal
+
+import anyio
+from msgspec import Struct
+
+from cliffracer.envelope import Message, Stop
+
+__all__ = ["Mailbox", "MailboxStatistics", "MessageQueue", "QueueFull", "WhenFull"]
+
+WhenFull = Literal["drop_new", "drop_old"]
+
+
+class Mailbox(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much an actor's mailbox holds, and what happens to casts and events from other nodes when it is full.
+
+    Calls from other nodes are refused with `MailboxFull` in either case, and local senders wait; so this is for
+    messages that nobody waits for. Each one dropped is counted and logged.
+
+    Attributes:
+        capacity: Messages, not bytes.
+        when_full: "drop_new" drops the one that arrives, "drop_old" the oldest one that nobody waits for.
+    """
+
+    capacity: int = 1000
+    when_full: WhenFull = "drop_new"
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        if type(self.capacity) is not int or self.capacity < 1:
+            raise ValueError(
+                f"Mailbox(capacity=...) takes a whole number of messages, 1 or more, not {self.capacity!r}"
+            )
+        if self.when_full not in ("drop_new", "drop_old"):
+            raise ValueError(f"Mailbox(when_full=...) takes 'drop_new' or 'drop_old', not {self.when_full!r}")
+
+
+class MailboxStatistics(Struct, frozen=True):
+    """What a mailbox holds at the moment, and what it had to drop so far."""
+
+    depth: int
+    capacity: int
+    senders_waiting: int
+    dropped: int
+
+
+class QueueFull(Exception):
+    """There is no room; nothing was queued."""
+
+
+class MessageQueue:
+    """The queue itself: any number of senders, one receiver."""
+
+    __slots__ = ("_arrived", "_dropped", "_messages", "_senders", "_signals", "_ticks", "options")
+
+    def __init__(self, options: Mailbox) -> None:
+        self.options = options
+        self._messages: deque[Message] = deque()
+        self._signals: deque[Stop] = deque()
+        # Who waits for room, with what; first come, first served.
+        self._senders: OrderedDict[anyio.Event, Message] = OrderedDict()
+        self._ticks: set[str] = set()
+        self._arrived: anyio.Event | None = None
+        self._dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next `put_nowait` would fail."""
+        # A sender that waits comes first: nobody may overtake it.
+        return bool(self._senders) or len(self._messages) >= self.options.capacity
+
+    def put_nowait(self, message: Message) -> None:
+        """Queue `message`.
+
+        Raises:
+            QueueFull: There is no room.
+        """
+        if self._senders or len(self._messages) >= self.options.capacity:
+            raise QueueFull
+        self._messages.append(message)
+        if self._arrived is not None:
+            self._arrived.set()
+
+    async def put(self, message: Message) -> None:
+        """Queue `message`; wait for room if there is none.
+
+        Cancellation: `message` is not queued.
+        """
+        if not self.is_full:
+            self.put_nowait(message)
+            return
+        queued = anyio.Event()
+        self._senders[queued] = message
+        try:
+            await queued.wait()
+        finally:
+            # Still there: cancelled before there was room.
+            self._senders.pop(queued, None)
+
+    def put_or_drop(self, message: Message) -> Message | None:
+        """Queue `message`, for which nobody waits; return what had to be dropped for it, itself or an older one."""
+        if not self.is_full:
+            self.put_nowait(message)
+            return None
+        self._dropped += 1
+        if self.options.when_full == "drop_old" and not self._senders:
+            for index, old in enumerate(self._messages):
+                if old.reply_to is None and old.handler not in self._ticks:
+                    del self._messages[index]
+                    self._messages.append(message)
+                    return old
+        return message
+
+    def put_tick(self, message: Message) -> None:
+        """Queue a tick, unless the one before it still waits.
+
+        It needs no room, so a full mailbox cannot stop the clock.
+        """
+        if message.handler not in self._ticks:
+            self._ticks.add(message.handler)
+            self._messages.append(message)
+            if self._arrived is not None:
+                self._arrived.set()
+
+    def put_signal(self, signal: Stop) -> None:
+        """Queue `signal` ahead of every message."""
+        self._signals.append(signal)
+        if self._arrived is not None:
+            self._arrived.set()
+
+    def get_signal_nowait(self) -> Stop | None:
+        """Return the next signal, or None."""
+        return self._signals.popleft() if self._signals else None
+
+    def get_nowait(self) -> Message | None:
+        """Return the next message, or None, and let the next waiting sender in."""
+        if not self._messages:
+            return None
+        message = self._messages.popleft()
+        if self._ticks and message.handler in self._ticks:
+            self._ticks.discard(message.handler)
+        if self._senders and len(self._messages) < self.options.capacity:
+            queued, waiting = self._senders.popitem(last=False)
+            self._messages.append(waiting)
+            queued.set()
+        return message
+
+    async def wait(self) -> None:
+        """Wait until there is a signal or a message."""
+        if not self._signals and not self._messages:
+            self._arrived = anyio.Event()
+            try:
+                await self._arrived.wait()
+            finally:
+                self._arrived = None
+
+    def clear(self) -> list[Message]:
+        """Empty the queue, and return all that was in it but ticks; what senders wait with counts as in it."""
+        left = [message for message in self._messages if message.handler not in self._ticks]
+        left += self._senders.values()
+        self._dropped += sum(message.reply_to is None for message in left)
+        for queued in self._senders:
+            queued.set()
+        self._messages.clear()
+        self._senders.clear()
+        self._ticks.clear()
+        return left
+
+    def clear_signals(self) -> None:
+        """Forget the signals; they were meant for an incarnation that is gone."""
+        self._signals.clear()
+
+    def statistics(self) -> MailboxStatistics:
+        """Return what the queue holds and what it dropped."""
+        return MailboxStatistics(
+            depth=len(self._messages),
+            capacity=self.options.capacity,
+            senders_waiting=len(self._senders),
+            dropped=self._dropped,
+        )

@@ -1,0 +1,207 @@
+"""What points to an actor, and what it needs of the process it is in.
+
+A ref is typed as the actor it points to, so mypy and pyright check every call. It names the actor; where that runs,
+and which incarnation of it, is looked up for each message.
+"""
+
+from math import inf
+from typing import Any, Protocol
+
+import anyio
+
+from cliffracer.actor.handlers import Handler, HandlerTable, Kind
+from cliffracer.actor.timers import Timers
+from cliffracer.codec import Wire
+from cliffracer.envelope import Message, current_message
+from cliffracer.errors import CallCycle, CallTimeout
+from cliffracer.observe.logs import Logger
+
+__all__ = ["Address", "Destination", "Host", "Ref", "outgoing"]
+
+
+class Destination(Protocol):
+    """Where a message can be sent: a cell in this process, or an address elsewhere."""
+
+    async def call(self, message: Message, give_up: float) -> Any:
+        """Send `message` and wait for its answer.
+
+        Args:
+            message: The message; `reply_to` is still open and is filled in here.
+            give_up: When to stop waiting, in seconds of the node's clock. Infinite where a cancel scope of the
+                caller sees to that.
+
+        Raises:
+            CallError: There is no answer.
+            Refusal: The handler says no.
+        """
+        ...
+
+    async def cast(self, message: Message) -> None:
+        """Send `message`; return when it is queued, here or with the broker.
+
+        Raises:
+            CallError: It could not be queued.
+        """
+        ...
+
+
+class Address(Protocol):
+    """What a ref knows of the actor it points to."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def handlers(self) -> HandlerTable:
+        """Its class's handlers."""
+        ...
+
+    @property
+    def wire(self) -> Wire:
+        """The form of its payloads."""
+        ...
+
+    @property
+    def prefer_local(self) -> bool | None:
+        """Whether to prefer a replica in this process; None leaves it to the node."""
+        ...
+
+
+class Host(Protocol):
+    """What actors and refs need of the node they are in."""
+
+    @property
+    def log(self) -> Logger:
+        """The node's logger."""
+        ...
+
+    @property
+    def timers(self) -> Timers:
+        """The node's timers and, in them, its clock."""
+        ...
+
+    @property
+    def call_timeout(self) -> float:
+        """Seconds that a call may take where nothing else limits it."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether the node is emptying its mailboxes: then nothing ticks any more."""
+        ...
+
+    def route(self, address: Address) -> Destination:
+        """Return where a message for `address` goes at this moment."""
+        ...
+
+    def new_correlation(self) -> str:
+        """Return a correlation id that no other request has."""
+        ...
+
+    async def publish(self, subject: str, value: Any) -> None:
+        """Publish an event."""
+        ...
+
+
+def outgoing(host: Host, to: str, handler: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Message:
+    """Return a message that goes on from the one in hand: same correlation, same trace.
+
+    Deadline and chain are a call's business.
+    """
+    current = current_message.get()
+    if current is None:
+        return Message(to, handler, args, kwargs, correlation=host.new_correlation())
+    return Message(
+        to, handler, args, kwargs, correlation=current.correlation or host.new_correlation(), trace=current.trace
+    )
+
+
+class _HandlerRef:
+    """One handler of the actor that a ref points to; calling it sends a message."""
+
+    __slots__ = ("_address", "_handler", "_host")
+
+    def __init__(self, host: Host, address: Address, handler: Handler) -> None:
+        self._host = host
+        self._address = address
+        self._handler = handler
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        host, handler, name = self._host, self._handler, self._address.name
+        positional, by_keyword = handler.bind(args, kwargs)
+        message = outgoing(host, name, handler.name, positional, by_keyword)
+        if handler.kind is Kind.CAST:
+            await host.route(self._address).cast(message)
+            return None
+        current = current_message.get()
+        if current is not None:
+            # Whoever waits for the message in hand waits for this call as well.
+            message.chain = (*current.chain, current.to) if current.reply_to is not None else (current.to,)
+            if name in message.chain:
+                path = " -> ".join((*message.chain, name))
+                raise CallCycle(
+                    message.target, f"{path} would wait for itself. Cast instead of calling, or pass the answer along."
+                )
+        give_up = self._deadline(message, current)
+        return await host.route(self._address).call(message, give_up)
+
+    def _deadline(self, message: Message, current: Message | None) -> float:
+        """Set the deadline of `message`; return when to give up, infinite if a cancel scope around the call does it."""
+        now = self._host.timers.clock()
+        ambient = anyio.current_effective_deadline()
+        inherited = inf if current is None else current.deadline
+        deadline = min(ambient, inherited)
+        if deadline == inf:
+            deadline = now + self._host.call_timeout
+        message.deadline = deadline
+        if ambient <= deadline:
+            return inf
+        if deadline <= now:
+            raise CallTimeout(message.target, "the time allowed had passed before the call was made; it was not sent")
+        return deadline
+
+    def __repr__(self) -> str:
+        return f"<{self._handler.kind.value} {self._address.name}.{self._handler.name}{self._handler.signature}>"
+
+
+class Ref:
+    """Points to an actor by name; see `Actor.ref`."""
+
+    __slots__ = ("__dict__", "_address", "_class_name", "_host")
+
+    def __init__(self, host: Host, address: Address, class_name: str) -> None:
+        object.__setattr__(self, "_host", host)
+        object.__setattr__(self, "_address", address)
+        object.__setattr__(self, "_class_name", class_name)
+
+    def __getattr__(self, attribute: str) -> Any:
+        address: Address = object.__getattribute__(self, "_address")
+        class_name: str = object.__getattribute__(self, "_class_name")
+        handler = address.handlers.get(attribute)
+        if handler is not None and handler.kind in (Kind.CALL, Kind.CAST):
+            bound = _HandlerRef(object.__getattribute__(self, "_host"), address, handler)
+            self.__dict__[attribute] = bound
+            return bound
+        if handler is not None and handler.pattern is not None:
+            raise AttributeError(
+                f"{class_name}.{attribute} hears events, it cannot be called. "
+                f"Publish to {handler.pattern.text!r} instead."
+            )
+        if handler is not None:
+            raise AttributeError(f"{class_name}.{attribute} runs by the clock, it cannot be called.")
+        reachable = ", ".join(n for n, h in address.handlers.items() if h.kind in (Kind.CALL, Kind.CAST)) or "none"
+        raise AttributeError(
+            f"{attribute!r} is no handler of {class_name}: an actor's state is its own. "
+            f"Add a @call that returns it, or use one of its handlers: {reachable}."
+        )
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        raise AttributeError(
+            f"cannot set {attribute!r} on a ref to {self._class_name}: an actor's state is its own. "
+            "Add a @cast that sets it."
+        )
+
+    def __repr__(self) -> str:
+        return f"<Ref to {self._class_name} {self._address.name!r}>"

@@ -1,0 +1,131 @@
+"""Bytes to values and back; one compiled decoder and encoder per handler.
+
+JSON unless MessagePack is asked for; which of the two a payload is shows in its first byte (`wire_of`). What does
+not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast
+
+import msgspec
+from msgspec import NODEFAULT
+
+__all__ = ["Parameter", "PayloadCodec", "ValueCodec", "Wire", "encode", "wire_of"]
+
+Wire = Literal["json", "msgpack"]
+
+_JSON = msgspec.json.Encoder()
+_MSGPACK = msgspec.msgpack.Encoder()
+
+# No JSON text begins with a byte of 0x80 or more, and every MessagePack map, array, string and Struct does.
+_FIRST_MSGPACK_BYTE = 0x80
+
+
+def wire_of(payload: bytes) -> Wire:
+    """Tell from its first byte whether `payload` is JSON or MessagePack; an empty one counts as JSON."""
+    return "msgpack" if payload and payload[0] >= _FIRST_MSGPACK_BYTE else "json"
+
+
+def encode(value: Any, wire: Wire) -> bytes:
+    """Return `value` as bytes.
+
+    Raises:
+        TypeError: Its type cannot be encoded.
+    """
+    return _MSGPACK.encode(value) if wire == "msgpack" else _JSON.encode(value)
+
+
+class ValueCodec:
+    """Decodes one type, in either form."""
+
+    __slots__ = ("_json", "_msgpack")
+
+    def __init__(self, value_type: Any) -> None:
+        """Compile the decoders of `value_type`.
+
+        Raises:
+            TypeError: msgspec does not support the type.
+        """
+        self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(value_type)
+        self._msgpack: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(value_type)
+
+    def decode(self, payload: bytes) -> Any:
+        """Return the value that `payload` holds.
+
+        Raises:
+            ValueError: It holds none, or one of another type; the message gives the path of the bad field.
+        """
+        try:
+            if payload and payload[0] >= _FIRST_MSGPACK_BYTE:
+                return self._msgpack.decode(payload)
+            return self._json.decode(payload)
+        except RecursionError:
+            raise ValueError("the payload is nested too deeply") from None
+
+
+class Parameter(NamedTuple):
+    """One parameter of a handler: its name, its type and, if there is one, its default."""
+
+    name: str
+    type: Any
+    default: Any = NODEFAULT
+
+
+class PayloadCodec:
+    """The payload of a call or cast: an object keyed by the names of the handler's parameters."""
+
+    __slots__ = ("_codec", "_keyword_only", "_positional", "_struct")
+
+    def __init__(self, name: str, parameters: list[Parameter], keyword_only: frozenset[str]) -> None:
+        """Compile the codec of one handler.
+
+        Args:
+            name: For error messages.
+            parameters: In the order of the signature.
+            keyword_only: Names of those that can only be given by keyword.
+
+        Raises:
+            TypeError: msgspec does not support a type.
+        """
+        fields: list[tuple[str, Any, Any]] = [(p.name, p.type, p.default) for p in parameters]
+        self._struct = msgspec.defstruct(
+            name, fields, forbid_unknown_fields=True, kw_only=bool(keyword_only), frozen=True
+        )
+        self._keyword_only = bool(keyword_only)
+        self._positional = [p.name for p in parameters if p.name not in keyword_only]
+        self._codec = ValueCodec(self._struct)
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
+        """Return the positional and the keyword-only arguments of a call, defaults filled in.
+
+        Raises:
+            TypeError: They do not fit the signature.
+        """
+        if not self._keyword_only:
+            return msgspec.structs.astuple(self._struct(*args, **kwargs)), None
+        if len(args) > len(self._positional):
+            raise TypeError("too many positional arguments")
+        return self._split(self._struct(**dict(zip(self._positional, args, strict=False)), **kwargs))
+
+    def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, wire: Wire) -> bytes:
+        """Return the payload for arguments as `decode` gives them.
+
+        Raises:
+            TypeError: An argument cannot be encoded.
+        """
+        if kwargs is None:
+            return encode(self._struct(*args), wire)
+        return encode(self._struct(**dict(zip(self._positional, args, strict=True)), **kwargs), wire)
+
+    def decode(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
+        """Return the positional and the keyword-only arguments that `payload` holds; an empty payload counts as `{}`.
+
+        Raises:
+            ValueError: It does not fit; the message gives the path of the bad field.
+        """
+        value = cast("msgspec.Struct", self._codec.decode(payload or b"{}"))
+        return self._split(value) if self._keyword_only else (msgspec.structs.astuple(value), None)
+
+    def _split(self, value: msgspec.Struct) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        fields = msgspec.structs.asdict(value)
+        return tuple(fields.pop(name) for name in self._positional), fields

@@ -1,0 +1,152 @@
+"""What travels: a message, where its answer goes, and the signals that overtake it.
+
+On the wire the context of a message is one packed header of our own, `Cliffracer`, with three fields separated by a
+blank:
+
+    Cliffracer: 4.998 7f3a9c01-2b customer,orders
+
+seconds left, correlation id, the names of the actors that wait for this call; `-` stands for a field that is not there.
+Beside it only `traceparent`, passed on as it came.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from math import inf, isfinite
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from cliffracer.errors import CallError, Refusal
+from cliffracer.exits import Exit
+from cliffracer.names import is_name
+
+__all__ = [
+    "CONTEXT_HEADER",
+    "Message",
+    "ReplyTo",
+    "Stop",
+    "current_message",
+    "outgoing_context",
+    "pack_context",
+    "unpack_context",
+]
+
+CONTEXT_HEADER = "Cliffracer"
+TRACE_HEADER = "traceparent"
+_MAX_CORRELATION = 64
+_MAX_CHAIN = 64
+
+
+class ReplyTo(Protocol):
+    """Where the answer to a call goes. The first answer counts; later ones are dropped."""
+
+    def answer(self, value: Any) -> None:
+        """Hand over the result."""
+        ...
+
+    def fail(self, error: CallError | Refusal) -> None:
+        """Hand over a refusal, or the reason why there is no result."""
+        ...
+
+
+class Message(Struct, eq=False):
+    """A user's message on its way to an actor.
+
+    Attributes:
+        to: Name of the receiving actor.
+        handler: Name of the handler that is to take it.
+        args: Positional arguments for the handler, already checked against its signature.
+        kwargs: Keyword arguments, or None where there are none, which is nearly always.
+        reply_to: Where the answer goes; None for a cast, an event or a tick.
+        deadline: When the caller gives up, in seconds of the node's clock; infinite if nobody waits.
+        chain: Names of the actors that wait for this message, the first caller first.
+        correlation: Id shared by everything that one outside request causes.
+        trace: W3C `traceparent`, or None.
+    """
+
+    to: str
+    handler: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] | None = None
+    reply_to: ReplyTo | None = None
+    deadline: float = inf
+    chain: tuple[str, ...] = ()
+    correlation: str = ""
+    trace: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The receiver and its handler, `inventory.reserve`."""
+        return f"{self.to}.{self.handler}"
+
+
+class Stop(Struct, frozen=True):
+    """The signal that ends an actor after the message in its hands."""
+
+    reason: Exit
+
+
+current_message: ContextVar[Message | None] = ContextVar("current_message", default=None)
+"""The message that the running handler works on: calls made meanwhile inherit its deadline, chain and correlation."""
+
+
+def pack_context(message: Message, now: float) -> dict[str, str]:
+    """Return the headers that carry the context of `message`.
+
+    Args:
+        message: The message to send.
+        now: The node's clock. Only the time left goes out, so that the clocks of two hosts need not agree.
+    """
+    left = f"{message.deadline - now:.6g}" if isfinite(message.deadline) else "-"
+    headers = {CONTEXT_HEADER: f"{left} {message.correlation or '-'} {','.join(message.chain) or '-'}"}
+    if message.trace is not None:
+        headers[TRACE_HEADER] = message.trace
+    return headers
+
+
+def outgoing_context(current: Message | None) -> dict[str, str] | None:
+    """Return the headers of an event published by a handler that works on `current`.
+
+    Correlation and trace, and nobody waits.
+    """
+    if current is None or not (current.correlation or current.trace):
+        return None
+    return pack_context(Message("", "", correlation=current.correlation, trace=current.trace), 0.0)
+
+
+def unpack_context(headers: Mapping[str, str] | None, message: Message, now: float) -> None:
+    """Fill deadline, chain, correlation and trace of `message` from `headers`; a message without headers is fine.
+
+    Raises:
+        ValueError: The packed header is malformed; the message says how.
+    """
+    if not headers:
+        return
+    message.trace = headers.get(TRACE_HEADER)
+    packed = headers.get(CONTEXT_HEADER)
+    if packed is None:
+        return
+    try:
+        left, correlation, chain = packed.split(" ")
+        if left != "-":
+            message.deadline = now + _finite(left)
+    except ValueError:
+        raise ValueError(
+            f"the header {CONTEXT_HEADER!r} must be '<seconds left> <correlation id> <chain>', each '-' if not there"
+        ) from None
+    if correlation != "-":
+        if len(correlation) > _MAX_CORRELATION or not correlation.isprintable():
+            raise ValueError(f"the correlation id is over {_MAX_CORRELATION} characters, or not printable")
+        message.correlation = correlation
+    if chain != "-":
+        names = chain.split(",")
+        if len(names) > _MAX_CHAIN or not all(is_name(name) for name in names):
+            raise ValueError(f"the call chain must be at most {_MAX_CHAIN} actor names, joined by commas")
+        message.chain = tuple(names)
+
+
+def _finite(text: str) -> float:
+    seconds = float(text)
+    if not isfinite(seconds):
+        raise ValueError(text)
+    return seconds

@@ -1,0 +1,193 @@
+"""What arrives from the transport: decoded, checked, put into the mailbox, or refused at once.
+
+It all happens in the transport's own loop, beside the actors: a busy actor's callers hear of a full mailbox within
+microseconds.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from cliffracer.actor.cell import Cell, full_mailbox
+from cliffracer.actor.handlers import Handler, Kind
+from cliffracer.actor.ref import Host
+from cliffracer.codec import Wire, encode, wire_of
+from cliffracer.envelope import Message, unpack_context
+from cliffracer.errors import (
+    CallError,
+    InvalidMessage,
+    MessageTooLarge,
+    PayloadTooLarge,
+    Refusal,
+    TransportError,
+    UnknownHandler,
+)
+from cliffracer.node.wire import error_reply
+from cliffracer.observe.logs import Throttle
+from cliffracer.transport.contract import Headers, Sink, Subscription, Transport
+
+__all__ = ["Intake"]
+
+
+class _RemoteReply:
+    """Sends the answer to a call to whoever asked for it over the transport. Meets `ReplyTo`."""
+
+    __slots__ = ("_answered", "_host", "_subject", "_target", "_transport", "_wire")
+
+    def __init__(self, transport: Transport, host: Host, subject: str, target: str, wire: Wire) -> None:
+        self._transport = transport
+        self._host = host
+        self._subject = subject
+        self._target = target
+        self._wire: Wire = wire
+        self._answered = False
+
+    def answer(self, value: Any) -> None:
+        # What cannot be encoded raises here, inside the handler's turn: the actor broke its word, and crashes.
+        self._send(encode(value, self._wire), None)
+
+    def fail(self, error: CallError | Refusal) -> None:
+        payload, headers = error_reply(error, self._wire)
+        self._send(payload, headers)
+
+    def _send(self, payload: bytes, headers: Headers | None) -> None:
+        if self._answered:
+            return
+        self._answered = True
+        try:
+            self._transport.publish_nowait(self._subject, payload, headers=headers)
+        except PayloadTooLarge as error:
+            self._answered = False
+            if headers is None or len(payload) > _SURELY_FITS:
+                self.fail(MessageTooLarge(self._target, f"the answer is too large: {error}"))
+        except (TransportError, ValueError) as error:
+            self._host.log.warning("reply_lost", target=self._target, problem=str(error))
+
+
+_SURELY_FITS = 1024  # bytes of an error reply that no broker refuses
+
+
+class Intake:
+    """The subscriptions of one node's actors."""
+
+    def __init__(self, transport: Transport, host: Host, prefix: str) -> None:
+        """Prepare; nothing is subscribed.
+
+        Args:
+            transport: Where messages come from.
+            host: The node around.
+            prefix: The namespace with its dot, or nothing.
+        """
+        self._transport = transport
+        self._host = host
+        self._prefix = prefix
+        self._subscriptions: dict[str, list[Subscription]] = {}
+
+    async def open(self, cell: Cell) -> None:
+        """Subscribe to all that `cell` is to hear; does nothing if that is done already."""
+        if cell.name in self._subscriptions:
+            return
+        subscriptions = self._subscriptions[cell.name] = []
+        door = _Door(cell, self._transport, self._host, f"{self._prefix}{cell.name}.")
+        group = f"{self._prefix}{cell.name}"
+        if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
+            subscriptions.append(
+                await self._transport.subscribe(f"{self._prefix}{cell.name}.*", door.take_addressed, queue=group)
+            )
+        for handler in cell.handlers.values():
+            if handler.pattern is not None:
+                # NATS gives a message to one member of a queue group whatever the patterns, so
+                # each handler needs its own.
+                queue = f"{group}.{handler.name}" if handler.to == "one" else ""
+                subscriptions.append(
+                    await self._transport.subscribe(handler.pattern.subject, door.event_sink(handler), queue=queue)
+                )
+
+    async def close(self, cell: Cell) -> None:
+        """Unsubscribe; when this returns, all that had been routed here is in the mailbox, and no more comes."""
+        async with anyio.create_task_group() as tasks:
+            for subscription in self._subscriptions.pop(cell.name, []):
+                tasks.start_soon(subscription.drain)
+
+    async def close_all(self) -> None:
+        """Unsubscribe everybody; see `close`."""
+        async with anyio.create_task_group() as tasks:
+            for subscriptions in self._subscriptions.values():
+                for subscription in subscriptions:
+                    tasks.start_soon(subscription.drain)
+        self._subscriptions.clear()
+
+
+class _Door:
+    """The way from the transport into one mailbox."""
+
+    def __init__(self, cell: Cell, transport: Transport, host: Host, subject: str) -> None:
+        self._cell = cell
+        self._transport = transport
+        self._host = host
+        self._clock: Callable[[], float] = host.timers.clock
+        self._handler_at = len(subject)
+        self._rejections = Throttle(1.0, self._clock)
+
+    def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
+        """Take a call or a cast."""
+        cell = self._cell
+        name = subject[self._handler_at :]
+        handler = cell.handlers.get(name)
+        message = Message(cell.name, name)
+        if handler is None or handler.payload is None:
+            reachable = ", ".join(n for n, h in cell.handlers.items() if h.payload is not None)
+            return self._refuse(
+                UnknownHandler(message.target, f"{cell.name!r} has no such handler; it has {reachable}"),
+                subject,
+                payload,
+                reply,
+            )
+        try:
+            message.args, message.kwargs = handler.payload.decode(payload)
+            unpack_context(headers, message, self._clock())
+        except ValueError as error:
+            return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
+        if not reply:
+            return self._put_or_drop(message)
+        if (refusal := self._cell.refuse(message)) is not None:
+            return self._refuse(refusal, subject, payload, reply)
+        if cell.queue.is_full:
+            return self._refuse(full_mailbox(message, cell.queue.options.capacity), subject, payload, reply)
+        reply_to = _RemoteReply(self._transport, self._host, reply, message.target, wire_of(payload))
+        if handler.kind is Kind.CALL:
+            message.reply_to = reply_to
+        cell.queue.put_nowait(message)
+        if handler.kind is Kind.CAST:
+            # Somebody sent a cast as a request: the answer is that it is queued.
+            reply_to.answer(None)
+        return None
+
+    def event_sink(self, handler: Handler) -> Sink:
+        """Return the sink of one event handler."""
+
+        def take(subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
+            message = Message(self._cell.name, handler.name)
+            try:
+                message.args = handler.decode_event(subject, payload)
+                unpack_context(headers, message, self._clock())
+            except ValueError as error:
+                return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, "")
+            return self._put_or_drop(message)
+
+        return take
+
+    def _put_or_drop(self, message: Message) -> None:
+        queue = self._cell.queue
+        if self._cell.refuse(message) is not None or queue.put_or_drop(message) is not None:
+            self._cell.report_drops(1, policy=queue.options.when_full)
+
+    def _refuse(self, error: CallError, subject: str, payload: bytes, reply: str) -> None:
+        if reply:
+            _RemoteReply(self._transport, self._host, reply, error.target, wire_of(payload)).fail(error)
+        if not isinstance(error, InvalidMessage | UnknownHandler):
+            return
+        self._cell.rejected += 1
+        if self._rejections.ready():
+            self._host.log.warning("message_rejected", actor=self._cell.name, subject=subject, problem=error.detail)

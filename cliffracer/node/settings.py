@@ -1,0 +1,158 @@
+"""All settings, in one frozen struct; the only reader of the environment.
+
+Each field is read from the variable `CLIFFRACER_` plus its name in capitals: `call_timeout` from
+`CLIFFRACER_CALL_TIMEOUT`.
+"""
+
+import difflib
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from cliffracer.errors import SettingsError
+from cliffracer.names import is_namespace
+from cliffracer.observe.logs import LogFormat, LogLevel
+from cliffracer.transport.nats import NatsOptions
+
+__all__ = ["Settings"]
+
+_PREFIX = "CLIFFRACER_"
+_SCHEMES = ("nats", "tls", "ws", "wss")
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of a node.
+
+    Attributes:
+        nats_url: The NATS server, or several of one cluster joined by commas; "none" for none: all stays in this
+            process.
+        nats_user: User name for the server.
+        nats_password: Password for the server.
+        nats_token: Token for the server, instead of user and password.
+        nats_creds_file: Path of a `.creds` file; needs `cliffracer[nkeys]`.
+        nats_tls_ca_file: Path of the CA certificates to trust instead of the system's.
+        nats_tls_cert_file: Path of this node's certificate.
+        nats_tls_key_file: Path of the key of that certificate.
+        nats_connect_timeout: Seconds that the first connection may take, all attempts together.
+        namespace: Put before the subjects of all actors, so that several installations can share a server.
+        node_name: How this node is called in logs and in the server's monitoring.
+        call_timeout: Seconds that a call may take where no cancel scope says otherwise.
+        drain_timeout: Seconds that emptying the mailboxes may take when the node stops.
+        prefer_local: Whether a replica in this process gets a message without the broker.
+        log_level: "debug", "info", "warning", "error" or "critical".
+        log_format: "console", "json", or "auto": console on a terminal, JSON elsewhere.
+    """
+
+    nats_url: str = "none"
+    nats_user: str | None = None
+    nats_password: str | None = None
+    nats_token: str | None = None
+    nats_creds_file: str | None = None
+    nats_tls_ca_file: str | None = None
+    nats_tls_cert_file: str | None = None
+    nats_tls_key_file: str | None = None
+    nats_connect_timeout: float = 5.0
+    namespace: str = ""
+    node_name: str = ""
+    call_timeout: float = 5.0
+    drain_timeout: float = 10.0
+    prefer_local: bool = True
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+
+    def __post_init__(self) -> None:
+        """Check what types cannot say.
+
+        Raises:
+            SettingsError: A value is out of range.
+        """
+        for field in ("nats_connect_timeout", "call_timeout", "drain_timeout"):
+            if not 0 < getattr(self, field) < float("inf"):
+                raise SettingsError(f"{_variable(field)}: {getattr(self, field)!r} is no number of seconds above zero.")
+        if self.namespace and not is_namespace(self.namespace):
+            raise SettingsError(
+                f"{_variable('namespace')}: {self.namespace!r} is no namespace; "
+                "use names joined by dots, like 'eu.prod'."
+            )
+        for url in self.servers():
+            parts = urlsplit(url)
+            if parts.scheme not in _SCHEMES or not parts.hostname:
+                raise SettingsError(
+                    f"{_variable('nats_url')}: {url!r} is no NATS address; write nats://HOST:4222, or none."
+                )
+        if (self.nats_user is None) != (self.nats_password is None):
+            raise SettingsError(
+                f"{_variable('nats_user')} and {_variable('nats_password')} go together: set both, or neither."
+            )
+        if self.nats_tls_key_file and not self.nats_tls_cert_file:
+            raise SettingsError(f"{_variable('nats_tls_key_file')} needs {_variable('nats_tls_cert_file')} beside it.")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
+        """Read the settings from the environment.
+
+        Args:
+            environ: Instead of the process's environment.
+            overrides: Fields that are given and not read.
+
+        Raises:
+            SettingsError: A variable is unknown or malformed; the message names it.
+        """
+        variables = os.environ if environ is None else environ
+        given: dict[str, Any] = {}
+        for variable, text in variables.items():
+            if not variable.startswith(_PREFIX):
+                continue
+            field = variable.removeprefix(_PREFIX).lower()
+            if field not in cls.__struct_fields__:
+                raise SettingsError(_unknown(variable, [_variable(known) for known in cls.__struct_fields__]))
+            given[field] = text
+        given.update(overrides)
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            problem, _, path = str(error).partition(" - at `$.")
+            field = path.rstrip("`")
+            if isinstance(error.__cause__, SettingsError):
+                raise error.__cause__ from None
+            raise SettingsError(f"{_variable(field)}={given.get(field)!r}: {problem}.") from None
+
+    def servers(self) -> tuple[str, ...]:
+        """Return the addresses of the NATS servers; none if all stays in this process."""
+        if self.nats_url == "none":
+            return ()
+        return tuple(url.strip() for url in self.nats_url.split(","))
+
+    def nats_options(self) -> NatsOptions:
+        """Return what the transport needs to know."""
+        return NatsOptions(
+            servers=self.servers(),
+            name=self.name(),
+            user=self.nats_user,
+            password=self.nats_password,
+            token=self.nats_token,
+            creds_file=self.nats_creds_file,
+            tls_ca_file=self.nats_tls_ca_file,
+            tls_cert_file=self.nats_tls_cert_file,
+            tls_key_file=self.nats_tls_key_file,
+            connect_timeout=self.nats_connect_timeout,
+        )
+
+    def name(self) -> str:
+        """Return the node's name: as set, or else host name and process id."""
+        return self.node_name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _variable(field: str) -> str:
+    return _PREFIX + field.upper()
+
+
+def _unknown(variable: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(variable, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}."
+    return f"{variable} is no setting; {hint}"

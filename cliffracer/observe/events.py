@@ -1,0 +1,37 @@
+"""Every event that this package logs, with the fields it carries.
+
+`node`, and inside an actor `actor`, `incarnation` and `correlation`, are on every line and not repeated here. A
+test compares this list with the code: an event that is not in it, or carries other fields, fails the build.
+"""
+
+__all__ = ["EVENTS"]
+
+EVENTS: dict[str, tuple[str, ...]] = {
+    # one actor
+    "actor_crashed": ("during", "incident", "error"),
+    "handler_answered_with_error": ("handler", "error", "incident"),
+    "messages_dropped": ("actor", "count", "total", "capacity", "policy"),
+    "message_rejected": ("actor", "subject", "problem"),
+    "reply_lost": ("target", "problem"),
+    # supervision
+    "child_started": ("supervisor", "child", "incarnation"),
+    "child_start_failed": ("supervisor", "child", "incarnation", "reason"),
+    "child_ended": ("supervisor", "child", "incarnation", "reason"),
+    "child_restarting": ("supervisor", "child", "reason", "restarts", "max_restarts", "max_seconds"),
+    "child_stopped": ("supervisor", "child", "incarnation", "reason"),
+    "child_stopped_badly": ("supervisor", "child", "incarnation", "reason"),
+    "supervisor_gave_up": ("supervisor", "child", "reason", "max_restarts", "max_seconds"),
+    # the node
+    "node_started": ("tree", "actors", "broker", "namespace"),
+    "node_stopping": ("reason", "worst_case"),
+    "node_drain_timed_out": ("seconds", "busy"),
+    "node_stopped": ("reason",),
+    "node_failed": ("reason",),
+    "node_stopping_at_once": ("signal",),
+    # the broker
+    "broker_connected": ("url",),
+    "broker_disconnected": ("url",),
+    "broker_reconnected": ("url",),
+    "broker_error": ("error",),
+    "broker_closed": ("error",),
+}

@@ -1,0 +1,92 @@
+"""Loggers: readable lines on a terminal, JSON elsewhere.
+
+A node's logger is made here and handed down; nothing process-wide is configured, so an application that embeds a
+node keeps its own logging as it is.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from cliffracer.envelope import current_message
+
+__all__ = ["LogFormat", "LogLevel", "Logger", "Throttle", "make_logger"]
+
+Logger = FilteringBoundLogger
+LogFormat = Literal["auto", "console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+
+def make_logger(level: LogLevel = "info", form: LogFormat = "auto", stream: TextIO | None = None) -> Logger:
+    """Return a logger of its own, independent of structlog's global configuration.
+
+    Args:
+        level: What is below it is not logged.
+        form: "console" for people, "json" for machines; "auto" is console on a terminal and JSON elsewhere.
+        stream: Where the lines go; standard error by default.
+    """
+    out = sys.stderr if stream is None else stream
+    console = form == "console" or (form == "auto" and out.isatty())
+    processors: Sequence[Processor] = [
+        _add_correlation,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
+        *(_console(colors=out.isatty()) if console else _json()),
+    ]
+    return cast(
+        "Logger",
+        structlog.wrap_logger(
+            structlog.PrintLogger(out),
+            processors=processors,
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            context_class=dict,
+            cache_logger_on_first_use=True,
+        ).bind(),
+    )
+
+
+def _add_correlation(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    message = current_message.get()
+    if message is not None and message.correlation:
+        line.setdefault("correlation", message.correlation)
+    return line
+
+
+def _console(*, colors: bool) -> list[Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback)
+    ]
+
+
+def _json() -> list[Processor]:
+    return [
+        structlog.processors.ExceptionRenderer(),
+        structlog.processors.JSONRenderer(default=_text_of),
+    ]
+
+
+def _text_of(value: Any) -> str:
+    # A log line must never be the thing that fails: what JSON does not know is shown as text.
+    return str(value)
+
+
+class Throttle:
+    """Lets a line through once in a while, so that a flood of bad messages does not become a flood of lines."""
+
+    __slots__ = ("_clock", "_next", "_seconds")
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._next = float("-inf")
+
+    def ready(self) -> bool:
+        """Tell whether a line may be written now; if so, the next one has to wait."""
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True

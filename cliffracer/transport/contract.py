@@ -1,0 +1,187 @@
+"""What a transport is. `tests/contract/` holds every transport to it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from cliffracer.errors import PayloadTooLarge
+
+__all__ = [
+    "Closed",
+    "ConnectionEvent",
+    "Disconnected",
+    "Headers",
+    "Reconnected",
+    "Response",
+    "Sink",
+    "Subscription",
+    "Transport",
+    "Trouble",
+    "check_size",
+]
+
+Headers: TypeAlias = Mapping[str, str]
+
+Sink: TypeAlias = Callable[[str, bytes, str, Headers | None], None]
+"""Takes what arrives: subject, payload, reply subject (empty if none), headers (None if none).
+
+It is called from the transport's own loop, in the order of arrival, so it must neither wait nor raise.
+"""
+
+
+class Response(Struct, frozen=True):
+    """The reply to a request."""
+
+    payload: bytes
+    headers: Headers | None = None
+
+
+class Disconnected(Struct, frozen=True):
+    """The connection is down; the transport tries to get it back."""
+
+    url: str
+
+
+class Reconnected(Struct, frozen=True):
+    """The connection is back, and so are all subscriptions."""
+
+    url: str
+
+
+class Trouble(Struct, frozen=True):
+    """Something went wrong that no caller could be told of, such as a subscription that the broker does not permit."""
+
+    error: str
+
+
+class Closed(Struct, frozen=True):
+    """The connection is gone for good, and nobody asked for that."""
+
+    error: str
+
+
+ConnectionEvent: TypeAlias = Disconnected | Reconnected | Trouble | Closed
+
+
+class Subscription(ABC):
+    """An interest in a subject."""
+
+    @abstractmethod
+    async def drain(self) -> None:
+        """End the subscription without loss.
+
+        When this returns, all that was routed here has been given to the sink, and no more comes.
+
+        Cancellation: the broker is told all the same; what it had sent before may still reach the sink.
+        """
+
+
+class Transport(ABC):
+    """A connection to a broker. Make it, `connect` it, use it, `close` it."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where the broker is, for people; without credentials."""
+
+    @property
+    @abstractmethod
+    def is_connected(self) -> bool:
+        """Whether a message could be sent at this moment."""
+
+    @property
+    @abstractmethod
+    def max_payload(self) -> int:
+        """Bytes that payload and headers together may have."""
+
+    @abstractmethod
+    async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
+        """Connect, once.
+
+        Args:
+            on_event: Told what happens to the connection later on; must neither wait nor raise.
+
+        Raises:
+            ConnectFailed: There is no connection within the time allowed; the message says what to check.
+        """
+
+    @abstractmethod
+    def publish_nowait(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+        """Hand a message to the broker; it has left this process when `flush` returns.
+
+        Raises:
+            OutboundFull: There is no room in the outbound buffer; nothing was queued.
+            NotConnected: The connection is down; nothing was queued.
+            PayloadTooLarge: Payload and headers are over `max_payload`.
+            ValueError: A subject or header is malformed.
+        """
+
+    @abstractmethod
+    async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+        """Like `publish_nowait`, but wait for room in the outbound buffer.
+
+        Cancellation: nothing is queued.
+        """
+
+    @abstractmethod
+    async def request(
+        self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout: float | None = None
+    ) -> Response:
+        """Publish a message and wait for the first reply to it.
+
+        Args:
+            subject: Where to.
+            payload: What.
+            headers: Headers of the message.
+            timeout: Seconds to wait; None leaves that to the caller's cancel scope.
+
+        Raises:
+            NoResponders: Nobody is subscribed to `subject`.
+            RequestTimeout: No reply in time; somebody may have got the message.
+            NotConnected: The connection is down, or went down while the reply was awaited.
+            OutboundFull: There is no room in the outbound buffer; nothing was queued.
+            PayloadTooLarge: Payload and headers are over `max_payload`.
+            ValueError: A subject or header is malformed.
+
+        Cancellation: the reply is dropped, the message is not recalled.
+        """
+
+    @abstractmethod
+    async def subscribe(self, subject: str, sink: Sink, *, queue: str = "") -> Subscription:
+        """Give to `sink` what is published to `subject`, which may hold the wildcards `*` and `>`.
+
+        Args:
+            subject: The subject or pattern.
+            sink: Takes each message.
+            queue: Of all subscriptions with the same queue group that match a message, one gets it; empty for none.
+
+        The broker knows of it when `flush` returns.
+        """
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Wait until the broker has taken in all that was handed over before, subscriptions included.
+
+        Raises:
+            NotConnected: The connection is down.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Send what is buffered, and close. Closing twice is harmless; requests that wait end with `NotConnected`."""
+
+
+def check_size(payload: bytes, headers_size: int, limit: int) -> None:
+    """Refuse what the broker would not take.
+
+    Raises:
+        PayloadTooLarge: It is over `limit`.
+    """
+    size = len(payload) + headers_size
+    if size > limit:
+        raise PayloadTooLarge(
+            f"{len(payload)} bytes of payload and {headers_size} of headers are over the broker's max_payload of "
+            f"{limit}; nothing was sent. Send less, or a reference to where it is stored."
+        )

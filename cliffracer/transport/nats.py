@@ -1,0 +1,421 @@
+"""A transport over a NATS server, by nats-py.
+
+What nats-py 2.16 does that this file works around, each with its test in `tests/contract` or `tests/system`:
+
+- A subscription's own queue and task are bypassed: the `future=` parameter takes any object with `cancelled` and
+  `set_result`, which the read loop calls for each message. So what arrives goes straight to the sink, and the
+  sink's owner decides what to do when it is full.
+- `flush` writes PING past what is still buffered, so its PONG proves nothing about it. Here the buffer is written
+  out first.
+- `publish` checks the payload alone against max_payload, and the server closes the connection over the rest. Here
+  headers count.
+- `publish` swallows cancellation while it waits for room. Here the wait for room is ours, and `publish` never has
+  to wait.
+- `request` keeps waiting when the connection breaks. Here requests that wait fail at once.
+"""
+
+# nats-py offers no public way to write out its buffer ahead of a PING, nor to forget a subscription without
+# losing messages. The private
+# names used here have been stable since its 2.0.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# ruff: noqa: SLF001
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from itertools import count
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.lowlevel
+from msgspec import Struct
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from cliffracer.errors import (
+    ConnectFailed,
+    NoResponders,
+    NotConnected,
+    OutboundFull,
+    PayloadTooLarge,
+    RequestTimeout,
+)
+from cliffracer.exits import summary_of
+from cliffracer.names import subject_problem
+from cliffracer.transport.contract import (
+    Closed,
+    ConnectionEvent,
+    Disconnected,
+    Headers,
+    Reconnected,
+    Response,
+    Sink,
+    Subscription,
+    Transport,
+    Trouble,
+    check_size,
+)
+
+__all__ = ["MAPPED_ERRORS", "NatsOptions", "NatsTransport"]
+
+_ROOM = 8 * 1024 * 1024  # bytes in the outbound buffer above which `publish` and `request` wait
+_LIMIT = 64 * 1024 * 1024  # bytes above which nothing at all is taken in
+_PAUSE_EVERY = 64  # publishes after which others get a turn
+_PING_INTERVAL = 15  # seconds: a dead peer is noticed after two of them
+_RECONNECT_WAIT = 0.5  # seconds between two attempts
+_FLUSH_TIMEOUT = 10  # seconds
+_CLOSE_TIMEOUT = 5.0  # seconds
+
+# What nats-py raises in the calls made here, and what it becomes; a test fails when nats-py grows an error that
+# is not accounted for.
+MAPPED_ERRORS: dict[type[Exception], type[Exception]] = {
+    nats_errors.BadSubjectError: ValueError,
+    nats_errors.BadHeaderError: ValueError,
+    nats_errors.ConnectionClosedError: NotConnected,
+    nats_errors.ConnectionDrainingError: NotConnected,
+    nats_errors.ConnectionReconnectingError: NotConnected,
+    nats_errors.FlushTimeoutError: NotConnected,
+    nats_errors.OutboundBufferLimitError: OutboundFull,
+    nats_errors.MaxPayloadError: PayloadTooLarge,
+}
+
+
+class NatsOptions(Struct, frozen=True, kw_only=True):
+    """How to reach a NATS server.
+
+    Attributes:
+        servers: URLs, `nats://host:4222` or `tls://host:4222`; the members of one cluster.
+        name: How this connection is called in the server's monitoring.
+        user: User name, with `password`.
+        password: Password, with `user`.
+        token: Token, instead of user and password.
+        creds_file: Path of a `.creds` file with JWT and key; needs `cliffracer[nkeys]`.
+        tls_ca_file: Path of the CA certificates to trust, instead of the system's.
+        tls_cert_file: Path of this client's certificate, with `tls_key_file`.
+        tls_key_file: Path of the key of this client's certificate.
+        connect_timeout: Seconds that the first connection may take, all attempts together.
+    """
+
+    servers: tuple[str, ...]
+    name: str = "cliffracer"
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    creds_file: str | None = None
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    connect_timeout: float = 5.0
+
+
+class _DirectSink:
+    """Passes for a future in `Client.subscribe(future=...)`: the read loop hands each message to it."""
+
+    __slots__ = ("_on_fault", "_sink")
+
+    def __init__(self, sink: Sink, on_fault: Callable[[ConnectionEvent], None]) -> None:
+        self._sink = sink
+        self._on_fault = on_fault
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, message: Msg) -> None:
+        try:
+            self._sink(message.subject, message.data, message.reply, message.headers)
+        except Exception as error:  # noqa: BLE001 - the edge to nats-py: what escapes here ends its read loop, and with it every actor
+            self._on_fault(
+                Trouble(f"a message to {message.subject!r} was lost to a fault in its sink: {summary_of(error)}")
+            )
+
+
+class _NatsSubscription(Subscription):
+    def __init__(self, transport: "NatsTransport", sid: int) -> None:
+        self._transport = transport
+        self._sid = sid
+
+    async def drain(self) -> None:
+        await self._transport.drain_subscription(self._sid)
+
+
+class NatsTransport(Transport):
+    """A connection to a NATS server or cluster. Needs anyio's asyncio backend, as nats-py does."""
+
+    def __init__(self, options: NatsOptions) -> None:
+        """Prepare a connection; nothing is opened."""
+        self._options = options
+        self._client = Client()
+        self._on_event: Callable[[ConnectionEvent], None] = lambda _: None
+        self._closing = False
+        self._awaited: dict[str, asyncio.Future[Response]] = {}
+        self._tokens = count(1)
+        self._inbox = ""
+        self._published = 0
+
+    @property
+    def url(self) -> str:
+        """The server in use, or the configured ones."""
+        connected = self._client.connected_url
+        servers = [connected.geturl()] if connected is not None else self._options.servers
+        return ", ".join(_without_credentials(server) for server in servers)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server is there at this moment."""
+        return self._client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """What the server said when it greeted."""
+        return self._client.max_payload
+
+    # Connect and close
+
+    async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
+        """Connect, retrying until `connect_timeout`; see `Transport.connect`."""
+        options = self._options
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConnectFailed(
+                "nats-py runs on asyncio only: use anyio.run(..., backend='asyncio'), or nats='none' to do without."
+            ) from None
+        self._on_event = on_event
+        last_error: list[Exception] = []
+        scope = anyio.CancelScope(deadline=anyio.current_time() + options.connect_timeout)
+
+        async def on_error(error: Exception) -> None:
+            last_error.append(error)
+            if isinstance(error, nats_errors.AuthorizationError):
+                scope.cancel()  # asking again will not help
+            elif self._inbox:
+                on_event(Trouble(summary_of(error)))
+
+        connected = False
+        try:
+            with scope:
+                await self._client.connect(list(options.servers), error_cb=on_error, **self._parameters())
+                connected = True
+        except (OSError, ValueError, ImportError, nats_errors.Error) as error:
+            last_error.append(error)
+        finally:
+            if not connected:
+                with anyio.CancelScope(shield=True):
+                    await self._abandon()
+        if not connected:
+            raise ConnectFailed(self._why(last_error))
+        inbox = self._client.new_inbox() + "."
+        await self._client.subscribe(inbox + "*", future=cast("Any", _DirectSink(self._take_reply, on_event)))
+        self._inbox = inbox
+
+    def _callbacks(self) -> dict[str, Any]:
+        async def on_disconnected() -> None:
+            self._fail_requests(
+                "the connection broke while the reply was awaited; the request may have been carried out"
+            )
+            if not self._closing:
+                self._on_event(Disconnected(self.url))
+
+        async def on_reconnected() -> None:
+            self._on_event(Reconnected(self.url))
+
+        async def on_closed() -> None:
+            self._fail_requests("the connection was closed while the reply was awaited")
+            if not self._closing:
+                self._on_event(Closed(summary_of(self._client.last_error or OSError("no reason given"))))
+
+        return {"disconnected_cb": on_disconnected, "reconnected_cb": on_reconnected, "closed_cb": on_closed}
+
+    def _parameters(self) -> dict[str, Any]:
+        options = self._options
+        parameters: dict[str, Any] = {
+            **self._callbacks(),
+            "name": options.name,
+            "user": options.user,
+            "password": options.password,
+            "token": options.token,
+            "user_credentials": options.creds_file,
+            "tls": self._tls(),
+            "connect_timeout": max(1, int(options.connect_timeout)),
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": _RECONNECT_WAIT,
+            "ping_interval": _PING_INTERVAL,
+            "pending_size": _LIMIT * 2,
+        }
+        return {key: value for key, value in parameters.items() if value is not None}
+
+    def _tls(self) -> ssl.SSLContext | None:
+        options = self._options
+        if not (options.tls_ca_file or options.tls_cert_file):
+            return None
+        context = ssl.create_default_context(cafile=options.tls_ca_file)
+        if options.tls_cert_file:
+            context.load_cert_chain(options.tls_cert_file, options.tls_key_file)
+        return context
+
+    def _why(self, errors: list[Exception]) -> str:
+        if any(isinstance(error, nats_errors.AuthorizationError) for error in errors):
+            return (
+                f"the NATS server at {self.url} refused the credentials.\n"
+                "Check CLIFFRACER_NATS_USER and CLIFFRACER_NATS_PASSWORD, CLIFFRACER_NATS_TOKEN, "
+                "or CLIFFRACER_NATS_CREDS_FILE."
+            )
+        last = summary_of(errors[-1]) if errors else "no answer"
+        return (
+            f"no NATS server answered at {self.url} within {self._options.connect_timeout} s ({last}).\n"
+            "Is it running? Start one, give another address (--nats URL, CLIFFRACER_NATS_URL), "
+            "or do without (--nats none)."
+        )
+
+    async def close(self) -> None:
+        """Send what is buffered, and close; see `Transport.close`."""
+        self._closing = True
+        with anyio.CancelScope(shield=True):
+            if self.is_connected:
+                with anyio.move_on_after(_CLOSE_TIMEOUT):
+                    try:
+                        await self.flush()
+                    except NotConnected as error:
+                        self._on_event(Trouble(f"what was still buffered may be lost: {error}"))
+            await self._abandon()
+        self._fail_requests("the connection was closed while the reply was awaited")
+
+    async def _abandon(self) -> None:
+        # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save.
+        with anyio.move_on_after(_CLOSE_TIMEOUT):
+            try:
+                await self._client.close()
+            except (OSError, AssertionError, AttributeError, nats_errors.Error):
+                return
+
+    # Publish and request
+
+    def publish_nowait(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+        """Hand a message to nats-py; see `Transport.publish_nowait`."""
+        client = self._client
+        if not client.is_connected:
+            raise NotConnected(f"the connection to {self.url} is down; nothing was sent")
+        if problem := subject_problem(subject):
+            raise ValueError(f"cannot publish to {subject!r}: {problem}")
+        headers_size = sum(len(key) + len(value.encode()) + 4 for key, value in headers.items()) + 12 if headers else 0
+        check_size(payload, headers_size, client.max_payload)
+        if client.pending_data_size + len(payload) + headers_size > _LIMIT:
+            raise OutboundFull(f"{client.pending_data_size} bytes wait to be sent to {self.url}; nothing was queued")
+        sending = client.publish(subject, payload, reply, dict(headers) if headers else None)
+        try:
+            # With the limits checked above, it has nothing to wait for: one step takes it to its end.
+            sending.send(None)
+        except StopIteration:
+            pass
+        except tuple(MAPPED_ERRORS) as error:
+            raise MAPPED_ERRORS[type(error)](f"cannot publish to {subject!r}: {error}") from None
+        finally:
+            sending.close()
+
+    async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+        """Hand a message to nats-py, once there is room; see `Transport.publish`."""
+        await self._wait_for_room()
+        self.publish_nowait(subject, payload, reply=reply, headers=headers)
+        self._published += 1
+        if self._published % _PAUSE_EVERY == 0:
+            # nats-py never pauses by itself, and nothing leaves the process until somebody does.
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+
+    async def request(
+        self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout: float | None = None
+    ) -> Response:
+        """Publish a message and wait for the first reply; see `Transport.request`."""
+        loop = asyncio.get_running_loop()
+        await self._wait_for_room()
+        token = f"{next(self._tokens):x}"
+        reply: asyncio.Future[Response] = loop.create_future()
+        expiry = None if timeout is None else loop.call_later(timeout, _expire, reply, subject, timeout)
+        self._awaited[token] = reply
+        try:
+            self.publish_nowait(subject, payload, reply=self._inbox + token, headers=headers)
+            return await reply
+        finally:
+            del self._awaited[token]
+            if expiry is not None:
+                expiry.cancel()
+
+    def _take_reply(self, subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
+        reply = self._awaited.get(subject[len(self._inbox) :])
+        if reply is None or reply.done():
+            return  # too late, or a second one: nobody waits for it
+        if headers is not None and not payload and headers.get("Status") == "503":
+            reply.set_exception(NoResponders("nobody is subscribed to the subject of the request"))
+        else:
+            reply.set_result(Response(payload, headers))
+
+    def _fail_requests(self, why: str) -> None:
+        for reply in self._awaited.values():
+            if not reply.done():
+                reply.set_exception(NotConnected(why))
+
+    async def _wait_for_room(self) -> None:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        while self._client.is_connected and self._client.pending_data_size > _ROOM:
+            await self._write_out()
+
+    async def _write_out(self) -> None:
+        """Wait until nats-py has written its buffer to the socket."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue: asyncio.Queue[Any] | None = self._client._flush_queue
+        if queue is None or self._client._flusher_task is None or self._client._flusher_task.done():
+            raise NotConnected(f"the connection to {self.url} is down")
+        flusher: asyncio.Future[Any] = self._client._flusher_task
+        await queue.put(written)
+        # If the connection breaks meanwhile the flusher is gone, and nobody will ever answer.
+        await asyncio.wait({written, flusher}, return_when=asyncio.FIRST_COMPLETED)
+        if not written.done():
+            raise NotConnected(f"the connection to {self.url} broke before all was sent")
+
+    # Subscribe
+
+    async def subscribe(self, subject: str, sink: Sink, *, queue: str = "") -> Subscription:
+        """Subscribe; see `Transport.subscribe`."""
+        if problem := subject_problem(subject, wildcards=True):
+            raise ValueError(f"cannot subscribe to {subject!r}: {problem}")
+        try:
+            direct = cast("Any", _DirectSink(sink, self._on_event))
+            subscription: Any = await self._client.subscribe(subject, queue=queue, future=direct)
+        except tuple(MAPPED_ERRORS) as error:
+            raise MAPPED_ERRORS[type(error)](f"cannot subscribe to {subject!r}: {error}") from None
+        return _NatsSubscription(self, subscription._id)
+
+    async def drain_subscription(self, sid: int) -> None:
+        """End a subscription: UNSUB on the wire ahead of PING, so that after PONG nothing more can come."""
+        try:
+            if self._client.is_connected:
+                await self._client._send_unsubscribe(sid)
+                await self.flush()
+        except (NotConnected, nats_errors.Error):
+            # The connection broke: the server has dropped the subscription by itself, and removing it
+            # keeps it from being replayed.
+            return
+        finally:
+            self._client._remove_sub(sid)
+
+    async def flush(self) -> None:
+        """Write out the buffer, then PING, and wait for PONG; see `Transport.flush`."""
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        if not self._client.is_connected:
+            raise NotConnected(f"the connection to {self.url} is down")
+        await self._write_out()
+        try:
+            await self._client.flush(timeout=_FLUSH_TIMEOUT)
+        except tuple(MAPPED_ERRORS) as error:
+            raise NotConnected(f"the connection to {self.url} broke before all was sent: {error}") from None
+
+
+def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> None:
+    if not reply.done():
+        reply.set_exception(RequestTimeout(f"no reply from {subject!r} within {timeout:g} s"))
+
+
+def _without_credentials(server: str) -> str:
+    parts = urlsplit(server if "://" in server else f"nats://{server}")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
