@@ -67,10 +67,9 @@ def is_clean(reason: Exit) -> bool:
 
 def summary_of(error: BaseException) -> str:
     """Return type and text of `error` in one line; a group of one counts as what it holds."""
-    if isinstance(error, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = error.exceptions
-        if len(inner) == 1:
-            return summary_of(inner[0])
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    if len(inner) == 1:
+        return summary_of(inner[0])
     text = " ".join(str(error).split())
     name = type(error).__name__
     return f"{name}: {text}" if text else name

@@ -173,7 +173,7 @@ def child(start: object, /, *args: Any, **kwargs: Any) -> ChildSpec:
                 mailbox=options.mailbox,
             )
         )
-    if inspect.iscoroutinefunction(start):
+    if not isinstance(start, type) and inspect.iscoroutinefunction(start):
         label = str(getattr(start, "__name__", "function"))
         _check_arguments(label, start, args, kwargs)
         return _checked(ChildSpec(id=snake_case(label).strip("_"), start=FunctionStart(start, args, kwargs)))
@@ -183,7 +183,7 @@ def child(start: object, /, *args: Any, **kwargs: Any) -> ChildSpec:
 _CHILD_HELP = "write child(YourActor, arguments...), child(an_async_function, arguments...), or a Supervisor(...)."
 
 
-def _not_a_child(start: object) -> str:
+def _not_a_child(start: Any) -> str:
     if inspect.iscoroutine(start):
         start.close()
         return f"child() got the coroutine {start.__name__!r}: it is running once, and could not be restarted."

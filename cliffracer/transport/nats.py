@@ -364,9 +364,9 @@ class NatsTransport(Transport):
         """Wait until nats-py has written its buffer to the socket."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue: asyncio.Queue[Any] | None = self._client._flush_queue
-        if queue is None or self._client._flusher_task is None or self._client._flusher_task.done():
+        flusher = cast("asyncio.Task[None] | None", self._client._flusher_task)
+        if queue is None or flusher is None or flusher.done():
             raise NotConnected(f"the connection to {self.url} is down")
-        flusher: asyncio.Future[Any] = self._client._flusher_task
         await queue.put(written)
         # If the connection breaks meanwhile the flusher is gone, and nobody will ever answer.
         await asyncio.wait({written, flusher}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,73 @@
+"""Backends, a real server, and a logger that remembers: for all tests."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+import structlog
+import trio.testing
+
+from cliffracer import Node, Settings, Supervisor
+from cliffracer.observe.logs import Logger
+from cliffracer.transport.server import run_server
+
+LogLines = list[MutableMapping[str, Any]]
+
+
+@pytest.fixture(params=["trio", "asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Trio with a clock that jumps over every wait, and asyncio once more."""
+    if request.param == "trio":
+        return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+    return "asyncio", {}
+
+
+@pytest.fixture
+def virtual_time(anyio_backend: tuple[str, dict[str, Any]]) -> None:
+    """For tests that wait: on trio it takes no time; on asyncio it would be real, so they do not run there."""
+    if anyio_backend[0] != "trio":
+        pytest.skip("waits; runs on virtual time only")
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """A real nats-server on a free port, for the whole session."""
+    with anyio.from_thread.start_blocking_portal() as portal, portal.wrap_async_context_manager(run_server(port=0)) as url:
+        yield url
+
+
+@pytest.fixture
+def lines() -> LogLines:
+    """What `log` has logged: one dictionary a line."""
+    return []
+
+
+@pytest.fixture
+def log(lines: LogLines) -> Logger:
+    """A logger that keeps its lines in `lines`."""
+
+    def keep(_: Any, level: str, line: MutableMapping[str, Any]) -> Any:
+        lines.append({**line, "level": level})
+        raise structlog.DropEvent
+
+    return structlog.wrap_logger(
+        structlog.PrintLogger(), processors=[keep], wrapper_class=structlog.make_filtering_bound_logger("debug")
+    ).bind()
+
+
+RunNode = Callable[..., Any]
+
+
+@pytest.fixture
+def run_node(log: Logger) -> RunNode:
+    """Run a tree of the given children in this process, without a server."""
+
+    @asynccontextmanager
+    async def run(*children: Any, settings: Settings | None = None, **options: Any) -> AsyncGenerator[Node, None]:
+        tree = Supervisor("root", *children, **options)
+        async with Node(tree, settings=settings or Settings(node_name="test"), log=log) as node:
+            yield node
+
+    return run
