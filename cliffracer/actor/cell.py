@@ -37,6 +37,7 @@ class CellStatistics(Struct, frozen=True):
         name: The actor.
         state: What it does with a message.
         incarnation: How often it was started.
+        in_hand: Messages that are being handled at this moment.
         handled: Messages that came to an end, whatever the end.
         answered_with_error: Of these, the ones that ended in a refusal or another declared error.
         crashed: Of these, the ones that crashed the actor.
@@ -48,6 +49,7 @@ class CellStatistics(Struct, frozen=True):
     name: str
     state: CellState
     incarnation: int
+    in_hand: int
     handled: int
     answered_with_error: int
     crashed: int
@@ -217,6 +219,7 @@ class Cell:
             name=self.name,
             state=self.state,
             incarnation=self.incarnation,
+            in_hand=self.in_hand,
             handled=self.handled,
             answered_with_error=self.answered_with_error,
             crashed=self.crashed,

@@ -14,7 +14,7 @@ import msgspec
 from cliffracer.actor.actor import Actor, ref_to
 from cliffracer.actor.cell import CellStatistics
 from cliffracer.errors import CliffracerError, NotRunning, SpecError, StartFailed, TreeFailed
-from cliffracer.exits import Exit, Shutdown
+from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.node.host import NodeHost
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger, make_logger
@@ -78,7 +78,8 @@ class Node:
         self._life: AbstractAsyncContextManager[None] | None = None
         self._body = anyio.CancelScope()
         self._failure: CliffracerError | None = None
-        self._hurry = anyio.CancelScope(shield=True)
+        self._patience = anyio.CancelScope(shield=True)  # around stopping in order
+        self._tree_scope = anyio.CancelScope(shield=True)  # around the tree
 
     # Use
 
@@ -143,11 +144,10 @@ class Node:
             await self._transport.connect(self._on_connection_event)
             self._log.info("broker_connected", url=self._transport.url)
             async with anyio.create_task_group() as tasks:
-                await tasks.start(host.timers.run)
                 root = SupervisorProcess(self._tree, host, self._tree.id)
                 settled, ended = anyio.Event(), anyio.Event()
+                tasks.start_soon(self._keep_tree, root, host, settled, ended)
                 try:
-                    tasks.start_soon(self._run_root, root, host, settled, ended)
                     await settled.wait()
                     if self._failure is None:
                         self._announce(host)
@@ -156,9 +156,7 @@ class Node:
                 except Exception as error:  # noqa: BLE001 - the caller's own; it goes on below, outside the task group
                     raised = error
                 finally:
-                    with self._hurry:
-                        await self._stop(host, root, ended)
-                    tasks.cancel_scope.cancel()
+                    await self._stop(host, root, ended)
         finally:
             self._host = None
             await self._transport.close()
@@ -168,21 +166,27 @@ class Node:
         if raised is not None:
             raise raised
 
-    async def _run_root(
+    async def _keep_tree(
         self, root: SupervisorProcess, host: NodeHost, settled: anyio.Event, ended: anyio.Event
     ) -> None:
+        """Run the tree to its end. Whoever cancels the node's surroundings cancels the block, and the tree stops in order."""
+
         async def on_started() -> None:
             await self._transport.flush()  # the broker knows all subscriptions before anybody is told that we run
             self._host = host
             settled.set()
 
-        reason: Exit = Shutdown()
+        reason: Exit = Killed()
         try:
-            reason = await root.run(on_started)
+            with self._tree_scope:
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(host.timers.run)
+                    reason = await root.run(on_started)
+                    tasks.cancel_scope.cancel()
         finally:
-            ended.set()
             if not host.stopping:
                 self._fail(_why(self._tree.id, root, reason, started=self._host is not None))
+            ended.set()
             settled.set()
 
     def _announce(self, host: NodeHost) -> None:
@@ -196,17 +200,25 @@ class Node:
 
     async def _stop(self, host: NodeHost, root: SupervisorProcess, ended: anyio.Event) -> None:
         """Intake off, mailboxes emptied, tree stopped in reverse: in this order nothing that was accepted is lost."""
-        if not ended.is_set():
-            self._log.info("node_stopping", reason=str(self._failure or "asked to"), worst_case=self._worst_case())
-            host.draining = True
-            await host.intake.close_all()
-            await self._drain(host)
-            host.stopping = True
-            root.request_stop(Shutdown())
-            await ended.wait()
+        with self._patience:
+            if not ended.is_set():
+                self._log.info("node_stopping", reason=str(self._failure or "asked to"), worst_case=self._worst_case())
+                host.draining = True
+                await host.intake.close_all()
+                await self._drain(host)
+                host.stopping = True
+                root.request_stop(Shutdown())
+                await ended.wait()
         host.stopping = True
+        with anyio.CancelScope(shield=True):
+            await ended.wait()
         for cell in host.registry:
             cell.close(for_good=False)
+
+    def _stop_at_once(self) -> None:
+        """Kill the tree, and wait for nothing that can be left out."""
+        self._patience.cancel()
+        self._tree_scope.cancel()
 
     async def _drain(self, host: NodeHost) -> None:
         with anyio.move_on_after(self._settings.drain_timeout) as patience:
@@ -259,7 +271,7 @@ class Node:
             async for number in signals:
                 if stop.is_set():
                     self._log.warning("node_stopping_at_once", signal=signal.Signals(number).name)
-                    self._hurry.cancel()
+                    self._stop_at_once()
                 elif self._host is None:
                     stop.set()
                     starting.cancel()

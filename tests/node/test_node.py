@@ -1,0 +1,257 @@
+"""A node's life: start, use, drain, stop, failure."""
+
+import anyio
+import pytest
+import structlog
+
+from cliffracer import (
+    Actor,
+    CallCycle,
+    Node,
+    NotRunning,
+    Refusal,
+    Settings,
+    SettingsError,
+    SpecError,
+    Stopping,
+    Supervisor,
+    call,
+    cast,
+    child,
+    every,
+)
+from cliffracer.transport.local import LocalBroker, LocalTransport
+
+pytestmark = pytest.mark.anyio
+
+
+class Slow(Actor):
+    def __init__(self, done: list[int], seconds: float = 1.0) -> None:
+        self.done = done
+        self.seconds = seconds
+
+    @call
+    async def work(self, number: int) -> int:
+        await anyio.sleep(self.seconds)
+        self.done.append(number)
+        return number
+
+    @cast
+    async def note(self, number: int) -> None:
+        await anyio.sleep(self.seconds)
+        self.done.append(number)
+
+
+class Relay(Actor):
+    """Passes each message on to Slow, so that its drain needs Slow's."""
+
+    @cast
+    async def note(self, number: int) -> None:
+        await self.ref(Slow).note(number)
+
+
+class Metronome(Actor):
+    def __init__(self, ticks: list[float]) -> None:
+        self.ticks = ticks
+
+    @every(0.5)
+    async def tick(self) -> None:
+        self.ticks.append(anyio.current_time())
+
+
+async def test_messages_accepted_before_the_stop_are_handled_and_answered(run_node, virtual_time):
+    done: list[int] = []
+    answers: list[int] = []
+
+    async def ask(node: Node, number: int) -> None:
+        with anyio.fail_after(60.0):
+            answers.append(await node.ref(Slow).work(number))
+
+    async with anyio.create_task_group() as tasks:
+        async with run_node(child(Slow, done)) as node:
+            for number in range(5):
+                tasks.start_soon(ask, node, number)
+            await anyio.wait_all_tasks_blocked()
+    assert sorted(done) == sorted(answers) == [0, 1, 2, 3, 4]
+
+
+async def test_draining_waits_for_messages_that_draining_itself_causes(run_node, virtual_time):
+    done: list[int] = []
+    async with run_node(child(Slow, done), child(Relay)) as node:
+        for number in range(5):
+            await node.ref(Relay).note(number)
+    assert done == [0, 1, 2, 3, 4]
+
+
+async def test_drain_that_takes_too_long_ends_and_names_the_busy(run_node, virtual_time, lines):
+    done: list[int] = []
+    settings = Settings(node_name="test", drain_timeout=2.5)
+    answers: list[object] = []
+
+    async def ask(node: Node, number: int) -> None:
+        try:
+            with anyio.fail_after(60.0):
+                answers.append(await node.ref(Slow).work(number))
+        except Stopping as error:
+            answers.append(error.retry)
+
+    async with anyio.create_task_group() as tasks:
+        async with run_node(child(Slow, done), settings=settings) as node:
+            for number in range(5):
+                tasks.start_soon(ask, node, number)
+            await anyio.wait_all_tasks_blocked()
+    # The one in hand ends in its own time; those that never began are told so.
+    assert len(done) == 3
+    assert sorted(map(str, answers)) == sorted([*map(str, done), "safe", "safe"])
+    (line,) = [line for line in lines if line["event"] == "node_drain_timed_out"]
+    assert line["busy"] == ["slow"]
+
+
+async def test_nothing_ticks_while_a_node_drains(run_node, virtual_time):
+    ticks: list[float] = []
+    async with run_node(child(Metronome, ticks), child(Slow, [], 5.0)) as node:
+        await node.ref(Slow).note(1)
+        await anyio.sleep(1.1)
+        before = len(ticks)
+    assert before == len(ticks) == 2
+
+
+async def test_exception_of_the_block_comes_out_as_it_is(run_node):
+    with pytest.raises(LookupError, match="mine"):
+        async with run_node(child(Slow, [])):
+            raise LookupError("mine")
+
+
+async def test_refusal_raised_in_the_block_is_not_wrapped_in_a_group(run_node):
+    with pytest.raises(Refusal):
+        async with run_node(child(Slow, [])):
+            raise Refusal("no")
+
+
+async def test_cancelling_the_block_still_stops_the_tree_in_order(run_node, virtual_time):
+    stopped: list[str] = []
+
+    class Tidy(Actor):
+        async def on_stop(self, reason) -> None:
+            await anyio.sleep(0.5)
+            stopped.append(str(reason))
+
+    with anyio.move_on_after(2.0) as scope:
+        async with run_node(child(Tidy)):
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert stopped == ["shutdown"]
+
+
+async def test_node_is_used_once(run_node):
+    async with run_node(child(Slow, [])) as node:
+        with pytest.raises(NotRunning, match="used once"):
+            await node.__aenter__()
+    with pytest.raises(NotRunning, match="not running"):
+        node.ref(Slow)
+
+
+async def test_two_nodes_in_one_process_do_not_see_each_other(run_node):
+    async with run_node(child(Slow, [], 0.0)) as one, run_node(child(Relay)) as other:
+        assert await one.ref(Slow).work(1) == 1
+        with pytest.raises(Exception, match="no actor 'slow' runs"):
+            await other.ref(Slow).work(1)
+
+
+async def test_two_nodes_on_one_broker_see_each_other(log):
+    broker, done = LocalBroker(), []
+    there = Node(
+        Supervisor("there", child(Slow, done, 0.0)), settings=Settings(), transport=LocalTransport(broker), log=log
+    )
+    here = Node(Supervisor("here", child(Relay)), settings=Settings(), transport=LocalTransport(broker), log=log)
+    async with there, here:
+        assert await here.ref(Slow).work(7) == 7
+        await here.ref(Relay).note(8)
+        await anyio.wait_all_tasks_blocked()
+    assert done == [7, 8]
+
+
+async def test_namespaces_keep_nodes_on_one_broker_apart(log):
+    broker = LocalBroker()
+
+    def node(namespace: str, *children) -> Node:
+        settings = Settings(namespace=namespace)
+        return Node(Supervisor("tree", *children), settings=settings, transport=LocalTransport(broker), log=log)
+
+    async with node("blue", child(Slow, [], 0.0)), node("blue") as blue, node("green") as green:
+        assert await blue.ref(Slow).work(1) == 1
+        with pytest.raises(Exception, match="no actor 'slow' runs"):
+            await green.ref(Slow).work(1)
+
+
+class Chatty(Actor):
+    """Calls whoever it is told to call, in a row; tells what became of a call that would go in a circle."""
+
+    @call
+    async def ask(self, path: list[str]) -> str:
+        if not path:
+            return self.name
+        try:
+            return await self.ref(Chatty, path[0]).ask(path[1:])
+        except CallCycle as error:
+            return str(error)
+
+
+@pytest.mark.parametrize("prefer_local", [True, False], ids=["mailbox", "transport"])
+async def test_call_that_would_come_back_to_its_caller_is_refused_at_once(run_node, prefer_local):
+    settings = Settings(prefer_local=prefer_local)
+    async with run_node(*(child(Chatty).replace(name=name) for name in "abc"), settings=settings) as node:
+        first = node.ref(Chatty, "a")
+        with anyio.fail_after(1.0):
+            assert await first.ask(["b", "c"]) == "c"
+            assert await first.ask(["a"]) == "a.ask: a -> a" + _CYCLE
+            assert await first.ask(["b", "c", "a"]) == "a.ask: a -> b -> c -> a" + _CYCLE
+
+
+_CYCLE = " would wait for itself. Cast instead of calling, or pass the answer along."
+
+
+async def test_statistics_tell_what_an_actor_has_done(run_node):
+    async with run_node(child(Slow, [], 0.0)) as node:
+        for number in range(3):
+            await node.ref(Slow).work(number)
+        statistics = node.statistics()["slow"]
+        assert (statistics.handled, statistics.incarnation, statistics.mailbox.depth) == (3, 1, 0)
+
+
+async def test_node_says_whether_it_is_ready(log):
+    node = Node(Supervisor("tree", child(Slow, [])), settings=Settings(), log=log)
+    assert not node.is_ready
+    async with node:
+        assert node.is_ready
+    assert not node.is_ready
+
+
+async def test_every_line_of_an_actor_carries_node_actor_incarnation_and_correlation(run_node, lines):
+    class Logs(Actor):
+        @call
+        async def speak(self) -> None:
+            self.log.info("spoke")
+
+    async with run_node(child(Logs)) as node:
+        await node.ref(Logs).speak()
+    (line,) = [line for line in lines if line["event"] == "spoke"]
+    assert (line["node"], line["actor"], line["incarnation"]) == ("test", "logs", 1)
+
+
+async def test_running_a_node_leaves_structlog_as_it_was(capsys):
+    before = structlog.get_config()
+    async with Node(Supervisor("tree", child(Slow, [])), settings=Settings(log_format="json")):
+        pass
+    assert structlog.get_config() == before
+    assert '"event": "node_started"' in capsys.readouterr().err
+
+
+def test_what_is_no_tree_is_refused():
+    with pytest.raises(SpecError, match="Node\\(\\) takes a Supervisor"):
+        Node(Slow)  # type: ignore[arg-type]
+
+
+def test_malformed_address_is_refused_before_anything_starts():
+    with pytest.raises(SettingsError, match="CLIFFRACER_NATS_URL: 'http://x' is no NATS address"):
+        Node(Supervisor("tree"), nats="http://x")
