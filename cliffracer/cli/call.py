@@ -18,6 +18,7 @@ from cliffracer.errors import (
     TransportError,
     UnknownHandler,
 )
+from cliffracer.names import subject_problem
 from cliffracer.node.node import run_on_asyncio
 from cliffracer.node.remote import call_error_of
 from cliffracer.node.settings import Settings
@@ -106,8 +107,7 @@ def _payload_of(arguments: tuple[str, ...], payload: str | None) -> bytes:
 
 
 def _send(target: str, payload: bytes, nats: str | None, timeout: float | None) -> Response:
-    actor, dot, handler = target.rpartition(".")
-    if not dot or not actor or not handler:
+    if "." not in target or subject_problem(target):
         raise click.UsageError(f"{target!r} is no target; type ACTOR.HANDLER, like orders.place.")
     settings = Settings.from_environment() if nats is None else Settings.from_environment(nats_url=nats)
     if settings.nats_url == "none":
@@ -132,8 +132,6 @@ async def _request(
         response = await transport.request(subject, payload, timeout=timeout)
     except TransportError as error:
         return call_error_of(error, target)
-    except ValueError as error:
-        return InvalidMessage(target, str(error))
     finally:
         with anyio.CancelScope(shield=True):
             await transport.close()

@@ -7,7 +7,7 @@ import click
 from cliffracer import __version__
 from cliffracer.cli.call import call, cast
 from cliffracer.cli.run import run
-from cliffracer.errors import CliffracerError
+from cliffracer.errors import CliffracerError, ConnectFailed
 
 __all__ = ["cliffracer"]
 
@@ -23,6 +23,10 @@ Exit codes:
 """
 
 
+_WRONG = 2
+_AWAY = 10
+
+
 class _Group(click.Group):
     """Shows what this package raises as a message, and not as a traceback."""
 
@@ -31,7 +35,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except CliffracerError as error:
             click.echo(f"cliffracer: {error}", err=True)
-            sys.exit(2)
+            sys.exit(_AWAY if isinstance(error, ConnectFailed) else _WRONG)
 
 
 @click.group(cls=_Group, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

@@ -169,7 +169,7 @@ class Node:
     async def _keep_tree(
         self, root: SupervisorProcess, host: NodeHost, settled: anyio.Event, ended: anyio.Event
     ) -> None:
-        """Run the tree to its end. Whoever cancels the node's surroundings cancels the block, and the tree stops in order."""
+        """Run the tree to its end, shielded: whoever cancels the block has it stopped in order, and not torn down."""
 
         async def on_started() -> None:
             await self._transport.flush()  # the broker knows all subscriptions before anybody is told that we run
@@ -215,8 +215,10 @@ class Node:
         for cell in host.registry:
             cell.close(for_good=False)
 
-    def _stop_at_once(self) -> None:
+    def _stop_at_once(self, signal_name: str) -> None:
         """Kill the tree, and wait for nothing that can be left out."""
+        self._log.warning("node_stopping_at_once", signal=signal_name)
+        self._fail(TreeFailed(f"stopped at once by a second signal, {signal_name}: what had not been handled is lost"))
         self._patience.cancel()
         self._tree_scope.cancel()
 
@@ -256,22 +258,29 @@ class Node:
         """Run until SIGINT or SIGTERM, and stop in order; a second signal stops at once.
 
         Raises:
-            CliffracerError: The node could not start, or its tree gave up.
+            ConnectFailed: There is no broker.
+            StartFailed: A child did not start.
+            TreeFailed: The root supervisor gave up, or there was a second signal.
         """
         stop = anyio.Event()
+        failure: CliffracerError | None = None
         with anyio.CancelScope() as starting:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._heed_signals, stop, starting)
-                async with self:
-                    await stop.wait()
+                try:
+                    async with self:
+                        await stop.wait()
+                except CliffracerError as error:
+                    failure = error  # raised below: the task group would wrap it
                 tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _heed_signals(self, stop: anyio.Event, starting: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(*_SIGNALS) as signals:
             async for number in signals:
                 if stop.is_set():
-                    self._log.warning("node_stopping_at_once", signal=signal.Signals(number).name)
-                    self._stop_at_once()
+                    self._stop_at_once(signal.Signals(number).name)
                 elif self._host is None:
                     stop.set()
                     starting.cancel()
