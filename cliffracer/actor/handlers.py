@@ -5,6 +5,7 @@ handler is an error of the import, not of a message at night.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from math import isfinite
@@ -91,6 +92,17 @@ def every(seconds: float) -> Callable[[M], M]:
 
 def _marker(mark: _Mark) -> Callable[[M], M]:
     def decorate(method: M) -> M:
+        body = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if body.f_globals is globals() and body.f_back is not None:
+            body = body.f_back  # through `call` or `cast`, used without parentheses
+        earlier = body.f_locals.get(method.__name__)
+        if hasattr(earlier, _MARK):
+            # The class body forgets the first of two methods of one name; nobody after this could notice.
+            raise DefinitionError(
+                _where(method),
+                f"there are two handlers of the name {method.__name__!r}; the other is at {_where(earlier)}.",
+                "give one of them another name.",
+            )
         setattr(method, _MARK, mark)
         return method
 
@@ -182,7 +194,7 @@ def build_table(cls: type, reserved: frozenset[str], scope: dict[str, Any]) -> H
         DefinitionError: A handler is wrong; the message shows its line and the fix.
     """
     table: HandlerTable = {}
-    listening: dict[str, str] = {}
+    listening: dict[tuple[str, To], str] = {}
     for name in dir(cls):
         method = inspect.getattr_static(cls, name)
         mark: _Mark | None = getattr(method, _MARK, None)
@@ -190,7 +202,7 @@ def build_table(cls: type, reserved: frozenset[str], scope: dict[str, Any]) -> H
             continue
         handler = _compile(cls, name, method, mark, reserved, scope)
         if handler.pattern is not None:
-            other = listening.setdefault(handler.pattern.subject, name)
+            other = listening.setdefault((handler.pattern.subject, handler.to), name)
             if other != name:
                 raise DefinitionError(
                     _where(method),

@@ -188,7 +188,7 @@ class NatsTransport(Transport):
 
         async def on_error(error: Exception) -> None:
             last_error.append(error)
-            if isinstance(error, nats_errors.AuthorizationError):
+            if _is_denial(error):
                 scope.cancel()  # asking again will not help
             elif self._inbox:
                 on_event(Trouble(summary_of(error)))
@@ -256,7 +256,7 @@ class NatsTransport(Transport):
         return context
 
     def _why(self, errors: list[Exception]) -> str:
-        if any(isinstance(error, nats_errors.AuthorizationError) for error in errors):
+        if any(_is_denial(error) for error in errors):
             return (
                 f"the NATS server at {self.url} refused the credentials.\n"
                 "Check CLIFFRACER_NATS_USER and CLIFFRACER_NATS_PASSWORD, CLIFFRACER_NATS_TOKEN, "
@@ -409,6 +409,11 @@ class NatsTransport(Transport):
             await self._client.flush(timeout=_FLUSH_TIMEOUT)
         except tuple(MAPPED_ERRORS) as error:
             raise NotConnected(f"the connection to {self.url} broke before all was sent: {error}") from None
+
+
+def _is_denial(error: Exception) -> bool:
+    # During the first connection nats-py passes on the server's words, and has no class for them.
+    return "authorization violation" in str(error).lower() or isinstance(error, nats_errors.AuthorizationError)
 
 
 def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> None:
