@@ -184,18 +184,18 @@ class NatsTransport(Transport):
             ) from None
         self._on_event = on_event
         last_error: list[Exception] = []
-        scope = anyio.CancelScope(deadline=anyio.current_time() + options.connect_timeout)
 
         async def on_error(error: Exception) -> None:
-            last_error.append(error)
-            if _is_denial(error):
-                scope.cancel()  # asking again will not help
-            elif self._inbox:
+            if self._inbox:
                 on_event(Trouble(summary_of(error)))
+            elif _is_denial(error):
+                raise error  # out of `connect`: asking again will not help
+            else:
+                last_error.append(error)
 
         connected = False
         try:
-            with scope:
+            with anyio.move_on_after(options.connect_timeout):
                 await self._client.connect(list(options.servers), error_cb=on_error, **self._parameters())
                 connected = True
         except (OSError, ValueError, ImportError, nats_errors.Error) as error:
