@@ -34,8 +34,9 @@ def virtual_time(anyio_backend: tuple[str, dict[str, Any]]) -> None:
 @pytest.fixture(scope="session")
 def nats_url() -> Iterator[str]:
     """A real nats-server on a free port, for the whole session."""
-    with anyio.from_thread.start_blocking_portal() as portal, portal.wrap_async_context_manager(run_server(port=0)) as url:
-        yield url
+    with anyio.from_thread.start_blocking_portal() as portal:
+        with portal.wrap_async_context_manager(run_server(port=0)) as url:
+            yield url
 
 
 @pytest.fixture

@@ -82,11 +82,11 @@ class _Incarnation:
         try:
             try:
                 actor = await self._make(standing)
+                await on_started()
             except BaseException as error:
                 if is_outside_force(error):
                     raise
                 return self._crashed(error, "on_start")
-            await on_started()
             self._start_ticking()
             if any(handler.concurrent > 1 for handler in cell.handlers.values()):
                 reason = await self._receive_with_tasks()
@@ -220,7 +220,16 @@ class _Incarnation:
 
     def _crashed(self, error: BaseException, during: str) -> Crashed:
         reason = crash_of(error)
-        self._log.error("actor_crashed", during=during, incident=reason.incident, error=reason.error, exc_info=error)
+        # The outermost frame is this file's, always the same; the others are the user's.
+        trace = error.__traceback__
+        inner = (trace and trace.tb_next) or trace
+        self._log.error(
+            "actor_crashed",
+            during=during,
+            incident=reason.incident,
+            error=reason.error,
+            exc_info=(type(error), error, inner),
+        )
         return reason
 
     # Concurrent handlers

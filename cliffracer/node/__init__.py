@@ -1,6 +1,8 @@
 """One process put together.
 
-node       start, run, drain, stop
+node       the public face: use, run as a process, heed signals
+life       connect, start the tree, drain, stop, close
+host       what surrounds the actors: clock, cells, way out, way in
 registry   names -> cells, here
 intake     what arrives from the transport -> mailboxes, and answers back
 remote     refs to actors elsewhere

@@ -3,8 +3,7 @@
 import importlib.util
 import signal
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -13,14 +12,13 @@ import msgspec
 
 from cliffracer.actor.actor import Actor, ref_to
 from cliffracer.actor.cell import CellStatistics
-from cliffracer.errors import CliffracerError, NotRunning, SpecError, StartFailed, TreeFailed
-from cliffracer.exits import Exit, Killed, Shutdown
+from cliffracer.errors import CliffracerError, NotRunning, SpecError
 from cliffracer.node.host import NodeHost
+from cliffracer.node.life import Life
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger, make_logger
-from cliffracer.supervision.spec import Supervisor, worst_stop_time
-from cliffracer.supervision.supervisor import SupervisorProcess
-from cliffracer.transport.contract import Closed, ConnectionEvent, Disconnected, Reconnected, Transport, Trouble
+from cliffracer.supervision.spec import Supervisor
+from cliffracer.transport.contract import Transport
 from cliffracer.transport.local import LocalTransport
 from cliffracer.transport.nats import NatsTransport
 
@@ -74,12 +72,8 @@ class Node:
         base = make_logger(chosen.log_level, chosen.log_format) if log is None else log
         self._log: Logger = base.bind(node=self._name)
         self._transport = transport if transport is not None else _transport_for(chosen)
-        self._host: NodeHost | None = None
-        self._life: AbstractAsyncContextManager[None] | None = None
-        self._body = anyio.CancelScope()
-        self._failure: CliffracerError | None = None
-        self._patience = anyio.CancelScope(shield=True)  # around stopping in order
-        self._tree_scope = anyio.CancelScope(shield=True)  # around the tree
+        self._life: Life | None = None
+        self._exit: AbstractAsyncContextManager[None] | None = None
 
     # Use
 
@@ -91,7 +85,8 @@ class Node:
     @property
     def is_ready(self) -> bool:
         """Whether the tree runs, and the broker is there."""
-        return self._host is not None and not self._host.draining and self._transport.is_connected
+        life = self._life
+        return life is not None and life.is_running and not life.host.draining and self._transport.is_connected
 
     def ref(self, actor: type[A], name: str | None = None, *, prefer_local: bool | None = None) -> A:
         """Return a ref to an actor, on this node or any other; see `Actor.ref`."""
@@ -106,9 +101,9 @@ class Node:
         return {cell.name: cell.statistics() for cell in self._running().registry}
 
     def _running(self) -> NodeHost:
-        if self._host is None:
+        if self._life is None or not self._life.is_running:
             raise NotRunning("the node is not running. Use it inside 'async with Node(tree) as node:'.")
-        return self._host
+        return self._life.host
 
     # Start and stop
 
@@ -121,8 +116,9 @@ class Node:
         """
         if self._life is not None:
             raise NotRunning("a node is used once: make another Node(tree).")
-        self._life = self._live()
-        await self._life.__aenter__()
+        self._life = Life(self._tree, self._settings, self._transport, self._log)
+        self._exit = self._life.run()
+        await self._exit.__aenter__()
         return self
 
     async def __aexit__(
@@ -133,124 +129,8 @@ class Node:
         Raises:
             TreeFailed: The root supervisor had given up; the block was cancelled for that.
         """
-        assert self._life is not None
-        return await self._life.__aexit__(kind, error, trace)
-
-    @asynccontextmanager
-    async def _live(self) -> AsyncGenerator[None, None]:
-        host = NodeHost(self._transport, self._settings, self._log)
-        raised: Exception | None = None
-        try:
-            await self._transport.connect(self._on_connection_event)
-            self._log.info("broker_connected", url=self._transport.url)
-            async with anyio.create_task_group() as tasks:
-                root = SupervisorProcess(self._tree, host, self._tree.id)
-                settled, ended = anyio.Event(), anyio.Event()
-                tasks.start_soon(self._keep_tree, root, host, settled, ended)
-                try:
-                    await settled.wait()
-                    if self._failure is None:
-                        self._announce(host)
-                        with self._body:
-                            yield
-                except Exception as error:  # noqa: BLE001 - the caller's own; it goes on below, outside the task group
-                    raised = error
-                finally:
-                    await self._stop(host, root, ended)
-        finally:
-            self._host = None
-            await self._transport.close()
-            self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
-        if self._failure is not None:
-            raise self._failure from raised
-        if raised is not None:
-            raise raised
-
-    async def _keep_tree(
-        self, root: SupervisorProcess, host: NodeHost, settled: anyio.Event, ended: anyio.Event
-    ) -> None:
-        """Run the tree to its end, shielded: whoever cancels the block has it stopped in order, and not torn down."""
-
-        async def on_started() -> None:
-            await self._transport.flush()  # the broker knows all subscriptions before anybody is told that we run
-            self._host = host
-            settled.set()
-
-        reason: Exit = Killed()
-        try:
-            with self._tree_scope:
-                async with anyio.create_task_group() as tasks:
-                    await tasks.start(host.timers.run)
-                    reason = await root.run(on_started)
-                    tasks.cancel_scope.cancel()
-        finally:
-            if not host.stopping:
-                self._fail(_why(self._tree.id, root, reason, started=self._host is not None))
-            ended.set()
-            settled.set()
-
-    def _announce(self, host: NodeHost) -> None:
-        self._log.info(
-            "node_started",
-            tree=self._tree.id,
-            actors=[cell.name for cell in host.registry],
-            broker=self._transport.url,
-            namespace=self._settings.namespace,
-        )
-
-    async def _stop(self, host: NodeHost, root: SupervisorProcess, ended: anyio.Event) -> None:
-        """Intake off, mailboxes emptied, tree stopped in reverse: in this order nothing that was accepted is lost."""
-        with self._patience:
-            if not ended.is_set():
-                self._log.info("node_stopping", reason=str(self._failure or "asked to"), worst_case=self._worst_case())
-                host.draining = True
-                await host.intake.close_all()
-                await self._drain(host)
-                host.stopping = True
-                root.request_stop(Shutdown())
-                await ended.wait()
-        host.stopping = True
-        with anyio.CancelScope(shield=True):
-            await ended.wait()
-        for cell in host.registry:
-            cell.close(for_good=False)
-
-    def _stop_at_once(self, signal_name: str) -> None:
-        """Kill the tree, and wait for nothing that can be left out."""
-        self._log.warning("node_stopping_at_once", signal=signal_name)
-        self._fail(TreeFailed(f"stopped at once by a second signal, {signal_name}: what had not been handled is lost"))
-        self._patience.cancel()
-        self._tree_scope.cancel()
-
-    async def _drain(self, host: NodeHost) -> None:
-        with anyio.move_on_after(self._settings.drain_timeout) as patience:
-            # Handling one message may send others, so nobody is done until all are.
-            while busy := [cell for cell in host.registry if not cell.is_idle]:
-                for cell in busy:
-                    await cell.wait_idle()
-        if patience.cancelled_caught:
-            names = [cell.name for cell in host.registry if not cell.is_idle]
-            self._log.warning("node_drain_timed_out", seconds=self._settings.drain_timeout, busy=names)
-
-    def _worst_case(self) -> float:
-        return self._settings.drain_timeout + worst_stop_time(self._tree)
-
-    def _fail(self, failure: CliffracerError) -> None:
-        if self._failure is None:
-            self._failure = failure
-            self._body.cancel()
-
-    def _on_connection_event(self, event: ConnectionEvent) -> None:
-        match event:
-            case Disconnected(url):
-                self._log.warning("broker_disconnected", url=url)
-            case Reconnected(url):
-                self._log.info("broker_reconnected", url=url)
-            case Trouble(error):
-                self._log.warning("broker_error", error=error)
-            case Closed(error):
-                self._log.error("broker_closed", error=error)
-                self._fail(TreeFailed(f"the broker closed the connection for good: {error}"))
+        assert self._exit is not None
+        return await self._exit.__aexit__(kind, error, trace)
 
     # The node as a process
 
@@ -279,9 +159,10 @@ class Node:
     async def _heed_signals(self, stop: anyio.Event, starting: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(*_SIGNALS) as signals:
             async for number in signals:
-                if stop.is_set():
-                    self._stop_at_once(signal.Signals(number).name)
-                elif self._host is None:
+                life = self._life
+                if stop.is_set() and life is not None:
+                    life.stop_at_once(signal.Signals(number).name)
+                elif life is None or not life.is_running:
                     stop.set()
                     starting.cancel()
                 else:
@@ -317,9 +198,3 @@ def run_on_asyncio(function: Any) -> Any:
 
 def _transport_for(settings: Settings) -> Transport:
     return NatsTransport(settings.nats_options()) if settings.servers() else LocalTransport()
-
-
-def _why(id: str, root: SupervisorProcess, reason: Exit, *, started: bool) -> CliffracerError:
-    if started:
-        return TreeFailed(root.verdict or f"the root supervisor {id!r} ended: {reason}")
-    return StartFailed(f"the tree {id!r} did not start: {reason}")

@@ -80,10 +80,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "use names joined by dots, like 'eu.prod'."
             )
         for url in self.servers():
-            parts = urlsplit(url)
-            if parts.scheme not in _SCHEMES or not parts.hostname:
+            if not _is_address(url):
                 raise SettingsError(
-                    f"{_variable('nats_url')}: {url!r} is no NATS address; write nats://HOST:4222, or none."
+                    f"{_variable('nats_url')}: {_shown(url)!r} is no NATS address; write nats://HOST:4222, or none."
                 )
         if (self.nats_user is None) != (self.nats_password is None):
             raise SettingsError(
@@ -110,7 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 continue
             field = variable.removeprefix(_PREFIX).lower()
             if field not in cls.__struct_fields__:
-                raise SettingsError(_unknown(variable, [_variable(known) for known in cls.__struct_fields__]))
+                raise SettingsError(_unknown(field, cls.__struct_fields__))
             given[field] = text
         given.update(overrides)
         try:
@@ -152,7 +151,20 @@ def _variable(field: str) -> str:
     return _PREFIX + field.upper()
 
 
-def _unknown(variable: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(variable, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}."
-    return f"{variable} is no setting; {hint}"
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+def _shown(url: str) -> str:
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
+
+
+def _unknown(field: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(field, known, n=1)
+    hint = f"did you mean {_variable(close[0])}?" if close else f"known are {', '.join(map(_variable, known))}."
+    return f"{_variable(field)} is no setting; {hint}"

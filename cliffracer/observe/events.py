@@ -23,7 +23,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "supervisor_gave_up": ("supervisor", "child", "reason", "max_restarts", "max_seconds"),
     # the node
     "node_started": ("tree", "actors", "broker", "namespace"),
-    "node_stopping": ("reason", "worst_case"),
+    "node_stopping": ("reason", "worst_case_seconds"),
     "node_drain_timed_out": ("seconds", "busy"),
     "node_stopped": ("reason",),
     "node_failed": ("reason",),

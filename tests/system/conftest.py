@@ -67,12 +67,18 @@ class Running:
 
 
 @pytest.fixture
+def run_python(start) -> Callable[..., Running]:
+    """Run a Python script."""
+    return lambda *arguments: start(*arguments, command=sys.executable)
+
+
+@pytest.fixture
 def start() -> Iterator[Callable[..., Running]]:
     """Start `cliffracer ARGUMENTS...`; whatever still runs at the end is killed."""
     started: list[Running] = []
 
-    def run(*arguments: str, **options: Any) -> Running:
-        started.append(Running(COMMAND, *arguments, **options))
+    def run(*arguments: str, command: str = COMMAND, **options: Any) -> Running:
+        started.append(Running(command, *arguments, **options))
         return started[-1]
 
     yield run

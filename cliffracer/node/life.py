@@ -1,0 +1,161 @@
+"""The one life of a node: connect, start the tree, and in the end drain, stop and close, in the right order."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from cliffracer.errors import CliffracerError, StartFailed, TransportError, TreeFailed
+from cliffracer.exits import Exit, Killed, Shutdown
+from cliffracer.node.host import NodeHost
+from cliffracer.node.settings import Settings
+from cliffracer.observe.logs import Logger
+from cliffracer.supervision.spec import Supervisor, worst_stop_time
+from cliffracer.supervision.supervisor import SupervisorProcess
+from cliffracer.transport.contract import Closed, ConnectionEvent, Disconnected, Reconnected, Transport, Trouble
+
+__all__ = ["Life"]
+
+
+class Life:
+    """Made when the node is entered: clock, events and cancel scopes belong to the running loop."""
+
+    def __init__(self, tree: Supervisor, settings: Settings, transport: Transport, log: Logger) -> None:
+        self.host = NodeHost(transport, settings, log)
+        self.is_running = False
+        self._tree = tree
+        self._settings = settings
+        self._transport = transport
+        self._log = log
+        self._root = SupervisorProcess(tree, self.host, tree.id)
+        self._settled = anyio.Event()  # the tree has started, or failed to
+        self._ended = anyio.Event()
+        self._failure: CliffracerError | None = None
+        self._body = anyio.CancelScope()
+        # Shielded: whoever cancels the block has the tree stopped in order, and not torn down.
+        self._tree_scope = anyio.CancelScope(shield=True)
+        self._stop_scope = anyio.CancelScope(shield=True)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[None, None]:
+        """Live for the length of the block.
+
+        Raises:
+            ConnectFailed: There is no broker.
+            StartFailed: A child did not start.
+            TreeFailed: The root supervisor gave up; the block was cancelled for that.
+        """
+        raised: Exception | None = None
+        try:
+            await self._transport.connect(self._on_connection_event)
+            self._log.info("broker_connected", url=self._transport.url)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_tree)
+                try:
+                    await self._settled.wait()
+                    if self._failure is None:
+                        with self._body:
+                            yield
+                except Exception as error:  # noqa: BLE001 - the block's own; it goes on below, where no group wraps it
+                    raised = error
+                finally:
+                    await self._stop()
+        finally:
+            self.is_running = False
+            await self._transport.close()
+            self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
+        if self._failure is not None:
+            raise self._failure from raised
+        if raised is not None:
+            raise raised
+
+    async def _keep_tree(self) -> None:
+        reason: Exit = Killed()
+        try:
+            with self._tree_scope:
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(self.host.timers.run)
+                    reason = await self._root.run(self._on_started)
+                    tasks.cancel_scope.cancel()
+        finally:
+            if not self.host.stopping:
+                self._fail(self._why(reason))
+            self._ended.set()
+            self._settled.set()
+
+    async def _on_started(self) -> None:
+        try:
+            # The broker knows all subscriptions before anybody is told that the tree runs.
+            await self._transport.flush()
+        except TransportError as error:
+            self._fail(StartFailed(f"the tree {self._tree.id!r} has started, but the broker has gone: {error}"))
+        else:
+            self.is_running = True
+            self._log.info(
+                "node_started",
+                tree=self._tree.id,
+                actors=[cell.name for cell in self.host.registry],
+                broker=self._transport.url,
+                namespace=self._settings.namespace,
+            )
+        self._settled.set()
+
+    def _why(self, reason: Exit) -> CliffracerError:
+        if self.is_running:
+            return TreeFailed(self._root.verdict or f"the root supervisor {self._tree.id!r} ended: {reason}")
+        return StartFailed(f"the tree {self._tree.id!r} did not start: {reason}")
+
+    def _fail(self, failure: CliffracerError) -> None:
+        if self._failure is None:
+            self._failure = failure
+            self._body.cancel()
+
+    def _on_connection_event(self, event: ConnectionEvent) -> None:
+        match event:
+            case Disconnected(url):
+                self._log.warning("broker_disconnected", url=url)
+            case Reconnected(url):
+                self._log.info("broker_reconnected", url=url)
+            case Trouble(error):
+                self._log.warning("broker_error", error=error)
+            case Closed(error):
+                self._log.error("broker_closed", error=error)
+                self._fail(TreeFailed(f"the broker closed the connection for good: {error}"))
+
+    # Stop
+
+    async def _stop(self) -> None:
+        """Intake off, mailboxes emptied, tree stopped in reverse: in this order nothing that was accepted is lost."""
+        host = self.host
+        with self._stop_scope:
+            if not self._ended.is_set():
+                worst_case = self._settings.drain_timeout + worst_stop_time(self._tree)
+                self._log.info("node_stopping", reason=str(self._failure or "asked to"), worst_case_seconds=worst_case)
+                host.draining = True
+                await host.intake.close_all()
+                await self._drain()
+                host.stopping = True
+                self._root.request_stop(Shutdown())
+                await self._ended.wait()
+        host.stopping = True
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+        for cell in host.registry:
+            cell.close(for_good=False)
+
+    async def _drain(self) -> None:
+        with anyio.move_on_after(self._settings.drain_timeout) as patience:
+            # Handling one message may send others, so nobody is done until all are.
+            while busy := [cell for cell in self.host.registry if not cell.is_idle]:
+                for cell in busy:
+                    await cell.wait_idle()
+        if patience.cancelled_caught:
+            names = [cell.name for cell in self.host.registry if not cell.is_idle]
+            self._log.warning("node_drain_timed_out", seconds=self._settings.drain_timeout, busy=names)
+
+    def stop_at_once(self, signal_name: str) -> None:
+        """Kill the tree, and wait for nothing that can be left out."""
+        self._log.warning("node_stopping_at_once", signal=signal_name)
+        self._fail(TreeFailed(f"stopped at once by a second signal, {signal_name}: what had not been handled is lost"))
+        self._stop_scope.cancel()
+        self._tree_scope.cancel()
