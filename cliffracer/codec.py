@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
+import msgspec.inspect
 from msgspec import NODEFAULT
+
+from cliffracer.exits import summary_of
 
 __all__ = ["Parameter", "PayloadCodec", "ValueCodec", "Wire", "encode", "wire_of"]
 
@@ -46,21 +49,47 @@ class ValueCodec:
         Raises:
             TypeError: msgspec does not support the type.
         """
+        if (custom := _custom_type(msgspec.inspect.type_info(value_type), set())) is not None:
+            raise TypeError(f"Type {custom.__qualname__!r} is not supported")
         self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(value_type)
         self._msgpack: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(value_type)
 
-    def decode(self, payload: bytes) -> Any:
+    def decode(self, payload: bytes, wire: Wire | None = None) -> Any:
         """Return the value that `payload` holds.
+
+        Args:
+            payload: The bytes.
+            wire: Their form, if it is known: that of a reply is, and a small number in MessagePack looks like JSON.
 
         Raises:
             ValueError: It holds none, or one of another type; the message gives the path of the bad field.
         """
         try:
-            if payload and payload[0] >= _FIRST_MSGPACK_BYTE:
+            if wire == "msgpack" or (wire is None and payload and payload[0] >= _FIRST_MSGPACK_BYTE):
                 return self._msgpack.decode(payload)
             return self._json.decode(payload)
+        except ValueError:
+            raise
         except RecursionError:
             raise ValueError("the payload is nested too deeply") from None
+        except Exception as error:  # noqa: BLE001 - a user's type checks itself in here, and may raise what it likes
+            raise ValueError(summary_of(error)) from None
+
+
+def _custom_type(info: object, seen: set[int]) -> type | None:
+    """Return a class inside `info` that msgspec would leave to hooks, which we have none of; or None."""
+    if isinstance(info, msgspec.inspect.CustomType):
+        return info.cls
+    if id(info) in seen:
+        return None
+    seen.add(id(info))
+    if isinstance(info, tuple):
+        parts: tuple[object, ...] = info
+    elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
+        parts = tuple(getattr(info, field) for field in info.__struct_fields__)
+    else:
+        return None
+    return next((found for part in parts if (found := _custom_type(part, seen)) is not None), None)
 
 
 class Parameter(NamedTuple):

@@ -70,6 +70,9 @@ def summary_of(error: BaseException) -> str:
     inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
     if len(inner) == 1:
         return summary_of(inner[0])
-    text = " ".join(str(error).split())
     name = type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - an exception that cannot tell its text must not hide that it happened
+        return name
     return f"{name}: {text}" if text else name

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import msgspec
@@ -84,9 +85,9 @@ class Actor:
             DefinitionError: Something about the class is wrong; the message shows the line and the fix.
         """
         super().__init_subclass__()
-        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - where the class stands: its line, its local types
+        frame = _frame_of(cls)
         cls.__options__ = _options_of(cls, options, f"{frame.f_code.co_filename}:{frame.f_lineno}")
-        cls.__handlers__ = build_table(cls, _RESERVED, frame.f_locals)
+        cls.__handlers__ = build_table(cls, cls.__handlers__, _RESERVED, frame.f_locals)
 
     async def on_start(self) -> None:
         """Open what this incarnation needs. The next child starts when it returns.
@@ -143,6 +144,15 @@ class Actor:
 
 
 _RESERVED = frozenset(name for name in dir(Actor) if not name.startswith("__"))
+
+
+def _frame_of(cls: type) -> FrameType:
+    """Return the frame in which the class statement stands; it has its line, and the types defined beside it."""
+    caller = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    frame: FrameType | None = caller
+    while frame is not None and frame.f_globals.get("__name__") != cls.__module__:
+        frame = frame.f_back  # a metaclass stands between
+    return frame or caller
 
 
 def _standing(actor: Actor) -> Standing:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints, overload
 from typing import cast as cast_to
 
 import msgspec
-from msgspec import NODEFAULT, Struct
+from msgspec import NODEFAULT, UNSET, Struct
 
 from cliffracer.codec import Parameter, PayloadCodec, ValueCodec
 from cliffracer.errors import DefinitionError
@@ -123,6 +123,7 @@ class Handler(Struct, frozen=True, eq=False):
         to: Which replicas hear the event.
         event_fields: Types of the pattern's fields, in their order.
         event_payload: Codec of the event itself; None if the handler does not take it.
+        event_default: What stands for the event where the payload is empty.
         event_order: For each parameter of an event handler, the index of its value in (fields..., payload).
         seconds: The interval of an `@every`.
     """
@@ -137,6 +138,7 @@ class Handler(Struct, frozen=True, eq=False):
     to: To = "one"
     event_fields: tuple[Any, ...] = ()
     event_payload: ValueCodec | None = None
+    event_default: Any = UNSET
     event_order: tuple[int, ...] = ()
     seconds: float = 0.0
 
@@ -175,18 +177,20 @@ class Handler(Struct, frozen=True, eq=False):
                 except ValueError as error:
                     raise ValueError(f"{error} - in the field {name!r} of {self.pattern.text!r}") from None
         if self.event_payload is not None:
-            values.append(self.event_payload.decode(payload))
+            absent = not payload and self.event_default is not UNSET
+            values.append(self.event_default if absent else self.event_payload.decode(payload))
         return tuple(values[index] for index in self.event_order)
 
 
 HandlerTable = dict[str, Handler]
 
 
-def build_table(cls: type, reserved: frozenset[str], scope: dict[str, Any]) -> HandlerTable:
+def build_table(cls: type, inherited: HandlerTable, reserved: frozenset[str], scope: dict[str, Any]) -> HandlerTable:
     """Return the handlers of an actor class, inherited ones included.
 
     Args:
         cls: The class that is being made.
+        inherited: The handlers of its base.
         reserved: Names that the `Actor` class needs for itself.
         scope: Local names at the place of the class, so that annotations can use types defined beside it.
 
@@ -200,7 +204,11 @@ def build_table(cls: type, reserved: frozenset[str], scope: dict[str, Any]) -> H
         mark: _Mark | None = getattr(method, _MARK, None)
         if mark is None:
             continue
-        handler = _compile(cls, name, method, mark, reserved, scope)
+        if name not in vars(cls) and name in inherited:
+            # Compiled where it was written, where its annotations mean what they say.
+            handler = inherited[name]
+        else:
+            handler = _compile(cls, name, method, mark, reserved, scope)
         if handler.pattern is not None:
             other = listening.setdefault((handler.pattern.subject, handler.to), name)
             if other != name:
@@ -214,7 +222,7 @@ def build_table(cls: type, reserved: frozenset[str], scope: dict[str, Any]) -> H
 
 
 def _where(method: Any) -> str:
-    code = method.__code__
+    code = inspect.unwrap(method).__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
@@ -226,14 +234,7 @@ def _compile(
     def wrong(problem: str, fix: str) -> DefinitionError:
         return DefinitionError(_where(method), problem, fix)
 
-    if name in reserved or name.startswith("_"):
-        raise wrong(
-            f"{label}: the name {name!r} is reserved.", "give the handler another name, without a leading underscore."
-        )
-    if not is_name(name):
-        raise wrong(f"{label}: the name of a handler is one token of a subject.", "use ASCII letters, digits and '_'.")
-    if not inspect.iscoroutinefunction(method):
-        raise wrong(f"{label} is no coroutine function.", f"write 'async def {name}(self, ...)'.")
+    _check_method(label, name, method, reserved, wrong)
     signature = inspect.signature(method)
     parameters = list(signature.parameters.values())[1:]
     hints = _hints(label, method, scope, wrong)
@@ -249,7 +250,7 @@ def _compile(
                 return _ticking(name, label, mark, typed, bare, wrong)
     except DefinitionError:
         raise
-    except TypeError as error:
+    except (TypeError, NameError, AttributeError) as error:
         raise wrong(
             f"{label}: {error}",
             "annotate with what msgspec can decode: Structs, dataclasses, builtins, datetime, Enum, Literal...",
@@ -259,10 +260,23 @@ def _compile(
 Wrong = Callable[[str, str], DefinitionError]
 
 
+def _check_method(label: str, name: str, method: Any, reserved: frozenset[str], wrong: Wrong) -> None:
+    if name in reserved or name.startswith("_"):
+        raise wrong(
+            f"{label}: the name {name!r} is reserved.", "give the handler another name, without a leading underscore."
+        )
+    if not is_name(name):
+        raise wrong(f"{label}: the name of a handler is one token of a subject.", "use ASCII letters, digits and '_'.")
+    if isinstance(method, staticmethod | classmethod):
+        raise wrong(f"{label} is a static or class method: it has no actor to work on.", "remove that decorator.")
+    if not inspect.iscoroutinefunction(method):
+        raise wrong(f"{label} is no coroutine function.", f"write 'async def {name}(self, ...)'.")
+
+
 def _hints(label: str, method: Any, scope: dict[str, Any], wrong: Wrong) -> dict[str, Any]:
     try:
         return get_type_hints(method, localns=scope, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise wrong(
             f"{label}: an annotation cannot be resolved: {error}.",
             "import or define the type before the class, outside 'if TYPE_CHECKING:'; it is needed at run time.",
@@ -324,6 +338,8 @@ def _listening(
         raise wrong(
             f"{label}: to={mark.to!r}.", "write to='one' (one replica hears it) or to='all' (every replica does)."
         )
+    if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in signature.parameters.values()):
+        raise wrong(f"{label} takes keyword-only parameters.", "remove the '*': what an event brings has an order.")
     fields = [field for field, _ in pattern.fields]
     by_name = {p.name: p for p in parameters}
     if missing := [field for field in fields if field not in by_name]:
@@ -346,6 +362,7 @@ def _listening(
         to=mark.to,
         event_fields=tuple(_field_type(by_name[field].type) for field in fields),
         event_payload=ValueCodec(rest[0].type) if rest else None,
+        event_default=rest[0].default if rest and rest[0].default is not NODEFAULT else UNSET,
         event_order=tuple(positions.get(p.name, len(fields)) for p in parameters),
     )
 

@@ -97,7 +97,7 @@ class MessageQueue:
     async def put(self, message: Message) -> None:
         """Queue `message`; wait for room if there is none.
 
-        Cancellation: `message` is not queued.
+        Cancellation: `message` is not queued, or no more, unless the actor has it already.
         """
         if not self.is_full:
             self.put_nowait(message)
@@ -106,9 +106,11 @@ class MessageQueue:
         self._senders[queued] = message
         try:
             await queued.wait()
-        finally:
-            # Still there: cancelled before there was room.
-            self._senders.pop(queued, None)
+        except BaseException:
+            if self._senders.pop(queued, None) is None and message in self._messages:
+                # There was room in the very turn in which the sender gave up.
+                self._messages.remove(message)
+            raise
 
     def put_or_drop(self, message: Message) -> Message | None:
         """Queue `message`, for which nobody waits; return what had to be dropped for it, itself or an older one."""

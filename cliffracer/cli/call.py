@@ -110,7 +110,7 @@ def _send(target: str, payload: bytes, nats: str | None, timeout: float | None) 
     if "." not in target or subject_problem(target):
         raise click.UsageError(f"{target!r} is no target; type ACTOR.HANDLER, like orders.place.")
     settings = Settings.from_environment() if nats is None else Settings.from_environment(nats_url=nats)
-    if settings.nats_url == "none":
+    if not settings.servers():
         settings = Settings.from_environment(nats_url="nats://127.0.0.1:4222")
     if timeout is not None and not 0 < timeout < float("inf"):
         raise click.UsageError("--timeout takes a number of seconds above zero.")

@@ -27,10 +27,8 @@ def run(target: str, nats: str | None, port: int | None) -> None:
 
     Without --nats and CLIFFRACER_NATS_URL, a nats-server is started on 127.0.0.1 and stopped with the tree.
     """
-    settings = Settings.from_environment()
-    if nats is not None:
-        settings = Settings.from_environment(nats_url=nats)
-    embedded = nats is None and settings == msgspec.structs.replace(settings, nats_url="none")
+    settings = Settings.from_environment() if nats is None else Settings.from_environment(nats_url=nats)
+    embedded = settings.nats_url is None
     if port is not None and not embedded:
         raise click.UsageError("--port is for the server that is started here; leave it out with --nats.")
     tree = load_tree(target)
@@ -61,10 +59,10 @@ async def _server(settings: Settings, port: int | None) -> AsyncGenerator[Settin
 def _greet(tree: Supervisor, settings: Settings) -> None:
     """Say in a few lines what runs, where, and what to type next."""
     names = [str(spec.name) for spec in tree.actors()]
-    broker = "in this process, no server" if settings.nats_url == "none" else settings.nats_url
+    broker = ", ".join(settings.servers()) or "in this process, no server"
     click.echo(f"cliffracer: tree {tree.id!r}, {len(names)} actors: {', '.join(names)}", err=True)
     click.echo(f"  broker: {broker}", err=True)
-    if settings.nats_url != "none" and (example := _example_call(tree)):
+    if settings.servers() and (example := _example_call(tree)):
         click.echo(f"  try, in another terminal: {example}", err=True)
     click.echo("  Ctrl-C stops it in order", err=True)
 

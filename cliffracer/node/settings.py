@@ -29,8 +29,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of a node.
 
     Attributes:
-        nats_url: The NATS server, or several of one cluster joined by commas; "none" for none: all stays in this
-            process.
+        nats_url: The NATS server, or several of one cluster joined by commas. "none" for none: all stays in this
+            process; that is what None means, too, except to `cliffracer run`, which then starts a server.
         nats_user: User name for the server.
         nats_password: Password for the server.
         nats_token: Token for the server, instead of user and password.
@@ -48,7 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         log_format: "console", "json", or "auto": console on a terminal, JSON elsewhere.
     """
 
-    nats_url: str = "none"
+    nats_url: str | None = None
     nats_user: str | None = None
     nats_password: str | None = None
     nats_token: str | None = None
@@ -123,7 +123,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def servers(self) -> tuple[str, ...]:
         """Return the addresses of the NATS servers; none if all stays in this process."""
-        if self.nats_url == "none":
+        if self.nats_url is None or self.nats_url == "none":
             return ()
         return tuple(url.strip() for url in self.nats_url.split(","))
 

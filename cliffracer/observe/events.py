@@ -14,6 +14,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "message_rejected": ("actor", "subject", "problem"),
     "reply_lost": ("target", "problem"),
     # supervision
+    "function_crashed": ("supervisor", "child", "incident", "error"),
     "child_started": ("supervisor", "child", "incarnation"),
     "child_start_failed": ("supervisor", "child", "incarnation", "reason"),
     "child_ended": ("supervisor", "child", "incarnation", "reason"),

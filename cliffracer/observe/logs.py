@@ -4,6 +4,7 @@ A node's logger is made here and handed down; nothing process-wide is configured
 node keeps its own logging as it is.
 """
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TextIO, cast
@@ -62,15 +63,24 @@ def _console(*, colors: bool) -> list[Processor]:
 
 
 def _json() -> list[Processor]:
-    return [
-        structlog.processors.ExceptionRenderer(),
-        structlog.processors.JSONRenderer(default=_text_of),
-    ]
+    return [structlog.processors.ExceptionRenderer(), structlog.processors.JSONRenderer(serializer=_dumps)]
+
+
+# A log line must never be the thing that fails: what JSON does not know is shown as text.
+
+
+def _dumps(line: EventDict, **_: Any) -> str:
+    try:
+        return json.dumps(line, default=_text_of)
+    except (TypeError, ValueError):
+        return json.dumps({str(key): _text_of(value) for key, value in line.items()})
 
 
 def _text_of(value: Any) -> str:
-    # A log line must never be the thing that fails: what JSON does not know is shown as text.
-    return str(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - somebody's own __str__
+        return f"<{type(value).__name__}>"
 
 
 class Throttle:

@@ -206,7 +206,7 @@ def _check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict
         ) from None
 
 
-def _child_of(supervisor: str, item: object) -> ChildSpec:
+def _child_of(supervisor: str, item: Any) -> ChildSpec:
     if isinstance(item, ChildSpec):
         return item
     if isinstance(item, Supervisor):
@@ -215,7 +215,8 @@ def _child_of(supervisor: str, item: object) -> ChildSpec:
         raise SpecError(
             f"Supervisor({supervisor!r}): {item.__name__} is a class.", f"write child({item.__name__}, ...)."
         )
-    raise SpecError(f"Supervisor({supervisor!r}): {item!r} is no child.", _CHILD_HELP)
+    problem = _not_a_child(item) if inspect.iscoroutine(item) else f"{item!r} is no child."
+    raise SpecError(f"Supervisor({supervisor!r}): {problem}", _CHILD_HELP)
 
 
 def _checked(spec: ChildSpec) -> ChildSpec:

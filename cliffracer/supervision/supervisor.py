@@ -119,7 +119,10 @@ class SupervisorProcess:
         A start that is under way is cancelled.
         """
         self._stop_ordered = True
-        self._send.send_nowait(_StopOrder(reason))
+        try:
+            self._send.send_nowait(_StopOrder(reason))
+        except anyio.ClosedResourceError:
+            return  # it has just ended by itself
         if self._start_in_progress is not None:
             self._start_in_progress.cancel()
 
@@ -267,8 +270,8 @@ class SupervisorProcess:
             if not is_outside_force(error):
                 reason = crash_of(error)
                 self._log.error(
-                    "actor_crashed",
-                    during=running.spec.id,
+                    "function_crashed",
+                    child=running.spec.id,
                     incident=reason.incident,
                     error=reason.error,
                     exc_info=error,

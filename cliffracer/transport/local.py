@@ -43,7 +43,8 @@ class LocalBroker:
         self._turn = 0
         self._pending: deque[tuple[str, bytes, str, Headers | None]] = deque()
         self._routing = False
-        self._inboxes = count(1)
+        self._inboxes: dict[str, Sink] = {}
+        self._inbox_numbers = count(1)
 
     def add(self, subscription: _LocalSubscription) -> None:
         """Route to `subscription` from now on."""
@@ -61,9 +62,15 @@ class LocalBroker:
         self._subscriptions = [s for s in self._subscriptions if s.owner is not owner]
         self._routes.clear()
 
-    def new_inbox(self) -> str:
-        """Return a reply subject that nobody else has."""
-        return f"_INBOX.local.{next(self._inboxes)}"
+    def open_inbox(self, sink: Sink) -> str:
+        """Return a reply subject that nobody else has; what is sent there goes to `sink`."""
+        inbox = f"_INBOX.local.{next(self._inbox_numbers)}"
+        self._inboxes[inbox] = sink
+        return inbox
+
+    def close_inbox(self, inbox: str) -> None:
+        """Drop what is still sent to `inbox`."""
+        del self._inboxes[inbox]
 
     def route(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> bool:
         """Deliver a message; return whether anybody is subscribed to `subject`."""
@@ -80,6 +87,9 @@ class LocalBroker:
         return heard
 
     def _deliver(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
+        if (inbox := self._inboxes.get(subject)) is not None:
+            inbox(subject, payload, reply, headers)
+            return
         for group in self._receivers(subject):
             self._turn += 1
             group[self._turn % len(group)].sink(subject, payload, reply, headers)
@@ -156,9 +166,7 @@ class LocalTransport(Transport):
             responses.append(Response(payload, headers))
             replied.set()
 
-        inbox = self._broker.new_inbox()
-        subscription = _LocalSubscription(self._broker, self, inbox, "", take)
-        self._broker.add(subscription)
+        inbox = self._broker.open_inbox(take)
         try:
             if not self._send(subject, payload, inbox, headers):
                 raise NoResponders(f"nobody is subscribed to {subject!r}")
@@ -167,7 +175,7 @@ class LocalTransport(Transport):
                 await replied.wait()
         finally:
             self._awaited.discard(replied)
-            self._broker.remove(subscription)
+            self._broker.close_inbox(inbox)
         if responses:
             return responses[0]
         if not self._connected:
