@@ -211,12 +211,12 @@ def _child_of(supervisor: str, item: Any) -> ChildSpec:
         return item
     if isinstance(item, Supervisor):
         return child(item)
+    label = f"Supervisor({supervisor!r})"
+    if inspect.iscoroutine(item):
+        raise SpecError(f"{label}: {_not_a_child(item)}", _CHILD_HELP)
     if isinstance(item, type) and issubclass(item, Actor):
-        raise SpecError(
-            f"Supervisor({supervisor!r}): {item.__name__} is a class.", f"write child({item.__name__}, ...)."
-        )
-    problem = _not_a_child(item) if inspect.iscoroutine(item) else f"{item!r} is no child."
-    raise SpecError(f"Supervisor({supervisor!r}): {problem}", _CHILD_HELP)
+        raise SpecError(f"{label}: {item.__name__} is a class.", f"write child({item.__name__}, ...).")
+    raise SpecError(f"{label}: {item!r} is no child.", _CHILD_HELP)
 
 
 def _checked(spec: ChildSpec) -> ChildSpec:
