@@ -84,7 +84,7 @@ def _custom_type(info: object, seen: set[int]) -> type | None:
         return None
     seen.add(id(info))
     if isinstance(info, tuple):
-        parts: tuple[object, ...] = info
+        parts = cast("tuple[object, ...]", info)
     elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
         parts = tuple(getattr(info, field) for field in info.__struct_fields__)
     else:
