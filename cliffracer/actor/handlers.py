@@ -167,6 +167,8 @@ class Handler(Struct, frozen=True, eq=False):
         Raises:
             ValueError: A field or the payload is of the wrong type; the message says where.
         """
+        if not self.event_fields:
+            return () if self.event_payload is None else (self._decode_payload(self.event_payload, payload),)
         values: list[Any] = []
         if self.pattern is not None:
             for (name, _), text, value_type in zip(
@@ -177,9 +179,13 @@ class Handler(Struct, frozen=True, eq=False):
                 except ValueError as error:
                     raise ValueError(f"{error} - in the field {name!r} of {self.pattern.text!r}") from None
         if self.event_payload is not None:
-            absent = not payload and self.event_default is not UNSET
-            values.append(self.event_default if absent else self.event_payload.decode(payload))
+            values.append(self._decode_payload(self.event_payload, payload))
         return tuple(values[index] for index in self.event_order)
+
+    def _decode_payload(self, codec: ValueCodec, payload: bytes) -> Any:
+        if not payload and self.event_default is not UNSET:
+            return self.event_default
+        return codec.decode(payload)
 
 
 HandlerTable = dict[str, Handler]
@@ -203,6 +209,12 @@ def build_table(cls: type, inherited: HandlerTable, reserved: frozenset[str], sc
         method = inspect.getattr_static(cls, name)
         mark: _Mark | None = getattr(method, _MARK, None)
         if mark is None:
+            if name in inherited:
+                raise DefinitionError(
+                    _where(method) if callable(method) else cls.__qualname__,
+                    f"{cls.__name__}.{name} overrides a handler and is none: nobody could call it any more.",
+                    f"decorate it like the one it overrides, with @{inherited[name].kind.value}.",
+                )
             continue
         if name not in vars(cls) and name in inherited:
             # Compiled where it was written, where its annotations mean what they say.

@@ -72,7 +72,6 @@ class _Incarnation:
         # Only actors with a concurrent handler pay for a task group.
         self._tasks: TaskGroup | None = None
         self._running: dict[str, int] = {}
-        self._slot_free = anyio.Event()
         self._crash: Crashed | None = None
 
     async def run(self, on_started: Callable[[], Awaitable[None]]) -> Exit:
@@ -140,7 +139,10 @@ class _Incarnation:
                 await queue.wait()
                 continue
             if self._tasks is not None and (limit := cell.handlers[message.handler].concurrent) > 1:
-                await self._spawn(message, limit)
+                if not self._spawn(self._tasks, message, limit):
+                    # It stays in the mailbox, where a restart or a stop finds it.
+                    queue.put_back(message)
+                    await queue.wait_for_news()
                 continue
             cell.in_hand += 1
             try:
@@ -185,8 +187,12 @@ class _Incarnation:
 
     def _failed(self, message: Message, error: BaseException) -> Crashed | None:
         if isinstance(error, self._answers):
-            self._answer_with(message, error)
-            return None
+            try:
+                self._answer_with(message, error)
+            except TypeError as fault:
+                error = fault  # a refusal whose data cannot be encoded is no answer
+            else:
+                return None
         self._cell.crashed += 1
         reason = self._crashed(error, message.handler)
         if message.reply_to is not None:
@@ -242,16 +248,15 @@ class _Incarnation:
                 self._tasks.cancel_scope.cancel()
         return reason
 
-    async def _spawn(self, message: Message, limit: int) -> None:
-        """Start a concurrent handler, as soon as fewer than `limit` of its kind run."""
+    def _spawn(self, tasks: TaskGroup, message: Message, limit: int) -> bool:
+        """Start a concurrent handler beside the others; return False if `limit` of its kind run already."""
+        running = self._running.get(message.handler, 0)
+        if running >= limit:
+            return False
+        self._running[message.handler] = running + 1
         self._cell.in_hand += 1
-        name = message.handler
-        while self._running.get(name, 0) >= limit and self._crash is None:
-            self._slot_free = anyio.Event()
-            await self._slot_free.wait()
-        self._running[name] = self._running.get(name, 0) + 1
-        assert self._tasks is not None
-        self._tasks.start_soon(self._handle_beside, message)
+        tasks.start_soon(self._handle_beside, message)
+        return True
 
     async def _handle_beside(self, message: Message) -> None:
         try:
@@ -263,7 +268,7 @@ class _Incarnation:
             self._running[message.handler] -= 1
             self._cell.in_hand -= 1
             self._cell.note_progress()
-            self._slot_free.set()
+            self._cell.queue.poke()
 
     # Stop
 

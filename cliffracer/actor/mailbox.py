@@ -114,8 +114,10 @@ class MessageQueue:
 
     def put_or_drop(self, message: Message) -> Message | None:
         """Queue `message`, for which nobody waits; return what had to be dropped for it, itself or an older one."""
-        if not self.is_full:
-            self.put_nowait(message)
+        if not self._senders and len(self._messages) < self.options.capacity:
+            self._messages.append(message)
+            if self._arrived is not None:
+                self._arrived.set()
             return None
         self._dropped += 1
         if self.options.when_full == "drop_old" and not self._senders:
@@ -160,9 +162,23 @@ class MessageQueue:
             queued.set()
         return message
 
+    def put_back(self, message: Message) -> None:
+        """Put a message that was just taken back to its place, in front of all others."""
+        self._messages.appendleft(message)
+
+    def poke(self) -> None:
+        """Wake the receiver: something that it waits for has happened elsewhere."""
+        if self._arrived is not None:
+            self._arrived.set()
+
     async def wait(self) -> None:
         """Wait until there is a signal or a message."""
-        if not self._signals and not self._messages:
+        if not self._messages:
+            await self.wait_for_news()
+
+    async def wait_for_news(self) -> None:
+        """Wait until there is a signal, or one more message, or somebody pokes."""
+        if not self._signals:
             self._arrived = anyio.Event()
             try:
                 await self._arrived.wait()

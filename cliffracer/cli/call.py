@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import click
 
+from cliffracer.envelope import Message, pack_context
 from cliffracer.errors import (
     ActorCrashed,
     CallError,
@@ -26,7 +27,9 @@ from cliffracer.node.wire import error_of
 from cliffracer.transport.contract import Response
 from cliffracer.transport.nats import NatsTransport
 
-__all__ = ["call", "cast", "exit_code_of"]
+__all__ = ["DEFAULT_SERVERS", "call", "cast", "exit_code_of"]
+
+DEFAULT_SERVERS = ("nats://127.0.0.1:4222",)
 
 _EXIT_CODES: dict[type[CallError], int] = {
     InvalidMessage: 4,
@@ -78,7 +81,7 @@ def cast(target: str, arguments: tuple[str, ...], payload: str | None, nats: str
     It is confirmed when the message is in the actor's mailbox: cliffracer cast inventory.restock sku=A1 qty=5
     """
     _send(target, _payload_of(arguments, payload), nats, timeout)
-    click.echo(f"queued by {target.partition('.')[0]}", err=True)
+    click.echo(f"taken by {target.partition('.')[0]}", err=True)
 
 
 def _payload_of(arguments: tuple[str, ...], payload: str | None) -> bytes:
@@ -100,18 +103,24 @@ def _payload_of(arguments: tuple[str, ...], payload: str | None) -> bytes:
         if name in values:
             raise click.UsageError(f"{name!r} is given twice.")
         try:
-            values[name] = json.loads(text)
+            values[name] = json.loads(text, parse_constant=_no_constant)
         except ValueError:
             values[name] = text
     return json.dumps(values).encode()
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(text)  # NaN and Infinity are Python's, and no JSON: they stay text
 
 
 def _send(target: str, payload: bytes, nats: str | None, timeout: float | None) -> Response:
     if "." not in target or subject_problem(target):
         raise click.UsageError(f"{target!r} is no target; type ACTOR.HANDLER, like orders.place.")
     settings = Settings.from_environment() if nats is None else Settings.from_environment(nats_url=nats)
+    if settings.nats_url is None:
+        settings = Settings.from_environment(nats_url=DEFAULT_SERVERS[0])
     if not settings.servers():
-        settings = Settings.from_environment(nats_url="nats://127.0.0.1:4222")
+        raise click.UsageError("a call needs the server that the other node is on: --nats nats://HOST:4222.")
     if timeout is not None and not 0 < timeout < float("inf"):
         raise click.UsageError("--timeout takes a number of seconds above zero.")
     subject = f"{settings.namespace}.{target}" if settings.namespace else target
@@ -129,7 +138,9 @@ async def _request(
     transport = NatsTransport(settings.nats_options())
     await transport.connect(lambda _: None)
     try:
-        response = await transport.request(subject, payload, timeout=timeout)
+        # Who does not wait any more should not be worked for: the time left goes with the message.
+        headers = pack_context(Message("", "", deadline=timeout), 0.0)
+        response = await transport.request(subject, payload, headers=headers, timeout=timeout)
     except TransportError as error:
         return call_error_of(error, target)
     finally:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from cliffracer.actor.handlers import Kind
+from cliffracer.cli.call import DEFAULT_SERVERS
 from cliffracer.cli.load import load_tree
 from cliffracer.errors import CliffracerError
 from cliffracer.node.node import Node, run_on_asyncio
@@ -63,7 +64,8 @@ def _greet(tree: Supervisor, settings: Settings) -> None:
     click.echo(f"cliffracer: tree {tree.id!r}, {len(names)} actors: {', '.join(names)}", err=True)
     click.echo(f"  broker: {broker}", err=True)
     if settings.servers() and (example := _example_call(tree)):
-        click.echo(f"  try, in another terminal: {example}", err=True)
+        elsewhere = "" if settings.servers() == DEFAULT_SERVERS else f" --nats {settings.servers()[0]}"
+        click.echo(f"  try, in another terminal: {example}{elsewhere}", err=True)
     click.echo("  Ctrl-C stops it in order", err=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from cliffracer.actor.cell import Cell, full_mailbox
+from cliffracer.actor.cell import Cell, CellState, full_mailbox
 from cliffracer.actor.handlers import Handler, Kind
 from cliffracer.actor.ref import Host
 from cliffracer.codec import Wire, encode, wire_of
@@ -83,10 +83,11 @@ class Intake:
         self._host = host
         self._prefix = prefix
         self._subscriptions: dict[str, list[Subscription]] = {}
+        self._closed = False
 
     async def open(self, cell: Cell) -> None:
-        """Subscribe to all that `cell` is to hear; does nothing if that is done already."""
-        if cell.name in self._subscriptions:
+        """Subscribe to all that `cell` is to hear; does nothing if that is done already, or if the node stops."""
+        if self._closed or cell.name in self._subscriptions:
             return
         subscriptions = self._subscriptions[cell.name] = []
         door = _Door(cell, self._transport, self._host, f"{self._prefix}{cell.name}.")
@@ -111,7 +112,8 @@ class Intake:
                 tasks.start_soon(subscription.drain)
 
     async def close_all(self) -> None:
-        """Unsubscribe everybody; see `close`."""
+        """Unsubscribe everybody, for good; see `close`."""
+        self._closed = True
         async with anyio.create_task_group() as tasks:
             for subscriptions in self._subscriptions.values():
                 for subscription in subscriptions:
@@ -179,9 +181,9 @@ class _Door:
         return take
 
     def _put_or_drop(self, message: Message) -> None:
-        queue = self._cell.queue
-        if self._cell.refuse(message) is not None or queue.put_or_drop(message) is not None:
-            self._cell.report_drops(1, policy=queue.options.when_full)
+        cell = self._cell
+        if cell.state is not CellState.OPEN or cell.queue.put_or_drop(message) is not None:
+            cell.report_drops(1, policy=cell.queue.options.when_full)
 
     def _refuse(self, error: CallError, subject: str, payload: bytes, reply: str) -> None:
         if reply:

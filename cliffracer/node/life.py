@@ -62,7 +62,8 @@ class Life:
                     await self._stop()
         finally:
             self.is_running = False
-            await self._transport.close()
+            with anyio.CancelScope(shield=True):
+                await self._transport.close()
             self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
         if self._failure is not None:
             raise self._failure from raised

@@ -22,7 +22,7 @@ from cliffracer.transport.nats import NatsOptions
 __all__ = ["Settings"]
 
 _PREFIX = "CLIFFRACER_"
-_SCHEMES = ("nats", "tls", "ws", "wss")
+_SCHEMES = ("nats", "tls")
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -206,9 +206,8 @@ class SupervisorProcess:
             announce = self._log.info if running.incarnation > 1 else self._log.debug
             announce("child_started", child=spec.id, incarnation=running.incarnation)
             return None
-        self._log.error(
-            "child_start_failed", child=spec.id, incarnation=running.incarnation, reason=str(running.reason)
-        )
+        tell = self._log.debug if self._stop_ordered else self._log.error
+        tell("child_start_failed", child=spec.id, incarnation=running.incarnation, reason=str(running.reason))
         return running.reason
 
     def _next_incarnation(self, spec: ChildSpec) -> int:

@@ -283,6 +283,7 @@ class NatsTransport(Transport):
         self._fail_requests("the connection was closed while the reply was awaited")
 
     async def _abandon(self) -> None:
+        self._closing = True
         # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save.
         with anyio.move_on_after(_CLOSE_TIMEOUT):
             try:

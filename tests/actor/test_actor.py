@@ -1,5 +1,7 @@
 """One actor, seen from outside: what its handlers do, and what its callers get."""
 
+from typing import Any
+
 import anyio
 import pytest
 from msgspec import Struct
@@ -17,7 +19,9 @@ from cliffracer import (
     Normal,
     NotRunning,
     Refusal,
+    Settings,
     Shutdown,
+    Stopping,
     Upstream,
     call,
     cast,
@@ -141,9 +145,9 @@ async def test_messages_behind_the_crashed_one_are_handled_by_the_next_incarnati
         assert await counter.which() == 2
 
 
-async def _crash_quietly(counter: Counter) -> None:
+async def _crash_quietly(actor: Any, *arguments: Any) -> None:
     with pytest.raises(ActorCrashed):
-        await counter.crash()
+        await actor.crash(*arguments)
 
 
 async def test_one_message_at_a_time(run_node):
@@ -480,7 +484,8 @@ class Desk(Actor):
         return self.most
 
     @call(concurrent=True)
-    async def crash(self) -> None:
+    async def crash(self, after: float = 0.0) -> None:
+        await anyio.sleep(after)
         raise RuntimeError
 
     @call
@@ -509,6 +514,46 @@ async def test_crash_of_a_concurrent_handler_ends_the_incarnation_and_tells_ever
                 await desk.crash()
         assert await desk.peak() == 0
         assert node.statistics()["desk"].incarnation == 2
+
+
+async def test_call_that_waits_for_a_slot_is_handled_by_the_next_incarnation_after_a_crash(run_node, virtual_time):
+    answers: list[int] = []
+
+    async def wait_for_a_slot(desk: Desk) -> None:
+        answers.append(await desk.serve(0.1))
+
+    async with run_node(child(Desk)) as node:
+        desk = node.ref(Desk)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_crash_quietly, desk, 1.0)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(3):
+                tasks.start_soon(_expect_crash, desk)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(wait_for_a_slot, desk)
+    assert answers == [1]
+
+
+async def test_stop_is_heard_while_a_call_waits_for_a_slot_and_its_caller_is_told(run_node, virtual_time):
+    settings = Settings(drain_timeout=1.0)
+    async with anyio.create_task_group() as tasks:
+        async with run_node(child(Desk).replace(shutdown=1.0), settings=settings) as node:
+            desk = node.ref(Desk)
+            for _ in range(3):
+                tasks.start_soon(_expect(ActorCrashed), desk)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(_expect(Stopping), desk)
+            await anyio.wait_all_tasks_blocked()
+            begin = anyio.current_time()
+        assert anyio.current_time() - begin == pytest.approx(2.0)
+
+
+def _expect(error: type[CallError]):
+    async def serve(desk: Desk) -> None:
+        with pytest.raises(error), anyio.fail_after(100.0):
+            await desk.serve(50.0)
+
+    return serve
 
 
 async def _expect_crash(desk: Desk) -> None:

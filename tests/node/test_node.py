@@ -20,6 +20,7 @@ from cliffracer import (
     child,
     every,
 )
+from cliffracer.errors import NoResponders
 from cliffracer.transport.local import LocalBroker, LocalTransport
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +115,41 @@ async def test_nothing_ticks_while_a_node_drains(run_node, virtual_time):
         await anyio.sleep(1.1)
         before = len(ticks)
     assert before == len(ticks) == 2
+
+
+async def test_actor_that_restarts_while_the_node_drains_takes_no_more_from_outside(log, virtual_time):
+    broker, done = LocalBroker(), []
+
+    class Fragile(Slow, name="fragile"):
+        async def on_start(self) -> None:
+            self.fresh = True
+
+        @call
+        async def fail(self) -> None:
+            await anyio.sleep(1.0)
+            raise RuntimeError
+
+    outside = LocalTransport(broker)
+    await outside.connect(lambda _: None)
+    tree = Supervisor("tree", child(Fragile, done, 5.0))
+    async with anyio.create_task_group() as tasks:
+        async with Node(tree, settings=Settings(), transport=LocalTransport(broker), log=log):
+            tasks.start_soon(_ask, outside, "fragile.fail", b"{}")
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(_ask, outside, "fragile.work", b'{"number": 1}')
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(_ask_late, outside)
+    assert done == [1]
+
+
+async def _ask(transport: LocalTransport, subject: str, payload: bytes) -> None:
+    await transport.request(subject, payload, timeout=60.0)
+
+
+async def _ask_late(transport: LocalTransport) -> None:
+    await anyio.sleep(3.0)
+    with pytest.raises(NoResponders):
+        await _ask(transport, "fragile.work", b'{"number": 2}')
 
 
 async def test_exception_of_the_block_comes_out_as_it_is(run_node):

@@ -53,6 +53,10 @@ class Shelf(Actor, mailbox=Mailbox(2)):
         return "x" * (2 * 1024 * 1024)
 
     @call
+    async def refuse_badly(self) -> None:
+        raise SoldOut("no", data=object())
+
+    @call
     async def liar(self) -> int:
         return object()  # type: ignore[return-value]
 
@@ -239,6 +243,12 @@ async def test_answer_over_the_limit_is_told_instead_of_being_lost(wire):
 async def test_answer_that_cannot_be_encoded_is_a_crash_of_the_actor(wire):
     code, _, _ = await wire.fails("shelf.liar", b"{}")
     assert code == "crashed"
+
+
+async def test_refusal_whose_data_cannot_be_encoded_is_a_crash_of_the_actor_alone(wire):
+    code, _, _ = await wire.fails("shelf.refuse_badly", b"{}")
+    assert code == "crashed"
+    assert (await wire.ask("shelf.reserve", b'{"sku": "A1"}')).payload == b"9"
 
 
 async def test_reply_headers_do_not_echo_those_of_the_request(wire):

@@ -62,9 +62,9 @@ def test_call_prints_the_reply_as_json(shop, cliffracer):
     assert (result.returncode, result.stdout) == (0, '{"A1":5}\n')
 
 
-def test_cast_says_who_queued_it(shop, cliffracer):
+def test_cast_says_who_took_it(shop, cliffracer):
     result = cliffracer("cast", "inventory.restock", "sku=B2", "qty=5", env=shop.env)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "queued by inventory\n")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "taken by inventory\n")
     assert cliffracer("call", "inventory.report", env=shop.env).stdout == '{"A1":10,"B2":5}\n'
 
 
