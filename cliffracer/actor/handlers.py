@@ -78,6 +78,7 @@ def event(subject: str, *, to: To = "one") -> Callable[[M], M]:
             parameter of its name. The one parameter that is left, if there is one, takes the payload.
         to: "one": of all replicas of this actor, on all nodes, one hears it. "all": each does.
     """
+    _check_parentheses("event", subject, "@event('orders.{order_id}.cancelled')")
     return _marker(_Mark(Kind.EVENT, pattern=subject, to=to))
 
 
@@ -87,7 +88,13 @@ def every(seconds: float) -> Callable[[M], M]:
     The tick is a message in the actor's own mailbox, so the method never runs beside another handler. While one
     tick waits, no second one is queued.
     """
+    _check_parentheses("every", seconds, "@every(60.0)")
     return _marker(_Mark(Kind.EVERY, seconds=seconds))
+
+
+def _check_parentheses(name: str, argument: object, example: str) -> None:
+    if inspect.isfunction(argument):
+        raise DefinitionError(_where(argument), f"@{name} stands without parentheses.", f"write {example}.")
 
 
 def _marker(mark: _Mark) -> Callable[[M], M]:

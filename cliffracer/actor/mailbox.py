@@ -110,6 +110,7 @@ class MessageQueue:
             if self._senders.pop(queued, None) is None and message in self._messages:
                 # There was room in the very turn in which the sender gave up.
                 self._messages.remove(message)
+                self._let_next_in()
             raise
 
     def put_or_drop(self, message: Message) -> Message | None:
@@ -156,11 +157,15 @@ class MessageQueue:
         message = self._messages.popleft()
         if self._ticks and message.handler in self._ticks:
             self._ticks.discard(message.handler)
+        if self._senders:
+            self._let_next_in()
+        return message
+
+    def _let_next_in(self) -> None:
         if self._senders and len(self._messages) < self.options.capacity:
             queued, waiting = self._senders.popitem(last=False)
             self._messages.append(waiting)
             queued.set()
-        return message
 
     def put_back(self, message: Message) -> None:
         """Put a message that was just taken back to its place, in front of all others."""
