@@ -49,7 +49,8 @@ class ReplyTo(Protocol):
         ...
 
 
-class Message(Struct, eq=False):
+# gc=False: no cycle goes through a message, and a mailbox may hold very many of them.
+class Message(Struct, eq=False, gc=False):
     """A user's message on its way to an actor.
 
     Attributes:
@@ -114,14 +115,12 @@ def outgoing_context(current: Message | None) -> dict[str, str] | None:
     return pack_context(Message("", "", correlation=current.correlation, trace=current.trace), 0.0)
 
 
-def unpack_context(headers: Mapping[str, str] | None, message: Message, now: float) -> None:
-    """Fill deadline, chain, correlation and trace of `message` from `headers`; a message without headers is fine.
+def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> None:
+    """Fill deadline, chain, correlation and trace of `message` from `headers`, those of them that are there.
 
     Raises:
         ValueError: The packed header is malformed; the message says how.
     """
-    if not headers:
-        return
     message.trace = headers.get(TRACE_HEADER)
     packed = headers.get(CONTEXT_HEADER)
     if packed is None:

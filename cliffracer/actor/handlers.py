@@ -174,8 +174,15 @@ class Handler(Struct, frozen=True, eq=False):
         Raises:
             ValueError: A field or the payload is of the wrong type; the message says where.
         """
+        codec = self.event_payload
+        if codec is None:
+            event: tuple[Any, ...] = ()
+        elif payload or self.event_default is UNSET:
+            event = (codec.decode(payload),)
+        else:
+            event = (self.event_default,)
         if not self.event_fields:
-            return () if self.event_payload is None else (self._decode_payload(self.event_payload, payload),)
+            return event
         values: list[Any] = []
         if self.pattern is not None:
             for (name, _), text, value_type in zip(
@@ -185,14 +192,8 @@ class Handler(Struct, frozen=True, eq=False):
                     values.append(text if value_type is str else msgspec.convert(text, value_type, strict=False))
                 except ValueError as error:
                     raise ValueError(f"{error} - in the field {name!r} of {self.pattern.text!r}") from None
-        if self.event_payload is not None:
-            values.append(self._decode_payload(self.event_payload, payload))
+        values.extend(event)
         return tuple(values[index] for index in self.event_order)
-
-    def _decode_payload(self, codec: ValueCodec, payload: bytes) -> Any:
-        if not payload and self.event_default is not UNSET:
-            return self.event_default
-        return codec.decode(payload)
 
 
 HandlerTable = dict[str, Handler]

@@ -136,6 +136,7 @@ class _Incarnation:
             if message is None:
                 cell.note_progress()
                 since_pause = 0
+                current_message.set(None)  # an idle actor holds on to nothing
                 await queue.wait()
                 continue
             if self._tasks is not None and (limit := cell.handlers[message.handler].concurrent) > 1:
@@ -183,7 +184,6 @@ class _Incarnation:
             return None
         finally:
             cell.handled += 1
-            current_message.set(None)
 
     def _failed(self, message: Message, error: BaseException) -> Crashed | None:
         if isinstance(error, self._answers):

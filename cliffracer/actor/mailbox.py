@@ -92,7 +92,7 @@ class MessageQueue:
             raise QueueFull
         self._messages.append(message)
         if self._arrived is not None:
-            self._arrived.set()
+            self.poke()
 
     async def put(self, message: Message) -> None:
         """Queue `message`; wait for room if there is none.
@@ -118,7 +118,7 @@ class MessageQueue:
         if not self._senders and len(self._messages) < self.options.capacity:
             self._messages.append(message)
             if self._arrived is not None:
-                self._arrived.set()
+                self.poke()
             return None
         self._dropped += 1
         if self.options.when_full == "drop_old" and not self._senders:
@@ -137,14 +137,12 @@ class MessageQueue:
         if message.handler not in self._ticks:
             self._ticks.add(message.handler)
             self._messages.append(message)
-            if self._arrived is not None:
-                self._arrived.set()
+            self.poke()
 
     def put_signal(self, signal: Stop) -> None:
         """Queue `signal` ahead of every message."""
         self._signals.append(signal)
-        if self._arrived is not None:
-            self._arrived.set()
+        self.poke()
 
     def get_signal_nowait(self) -> Stop | None:
         """Return the next signal, or None."""
@@ -172,9 +170,10 @@ class MessageQueue:
         self._messages.appendleft(message)
 
     def poke(self) -> None:
-        """Wake the receiver: something that it waits for has happened elsewhere."""
-        if self._arrived is not None:
-            self._arrived.set()
+        """Wake the receiver, if it waits: there is something new."""
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None:
+            arrived.set()
 
     async def wait(self) -> None:
         """Wait until there is a signal or a message."""
@@ -184,9 +183,9 @@ class MessageQueue:
     async def wait_for_news(self) -> None:
         """Wait until there is a signal, or one more message, or somebody pokes."""
         if not self._signals:
-            self._arrived = anyio.Event()
+            arrived = self._arrived = anyio.Event()
             try:
-                await self._arrived.wait()
+                await arrived.wait()
             finally:
                 self._arrived = None
 

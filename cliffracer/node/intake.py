@@ -148,7 +148,8 @@ class _Door:
             )
         try:
             message.args, message.kwargs = handler.payload.decode(payload)
-            unpack_context(headers, message, self._clock())
+            if headers is not None:
+                unpack_context(headers, message, self._clock())
         except ValueError as error:
             return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
         if not reply:
@@ -168,15 +169,19 @@ class _Door:
 
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""
+        cell, name, clock = self._cell, handler.name, self._clock
+        put_or_drop = cell.queue.put_or_drop
 
         def take(subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
-            message = Message(self._cell.name, handler.name)
             try:
-                message.args = handler.decode_event(subject, payload)
-                unpack_context(headers, message, self._clock())
+                message = Message(cell.name, name, handler.decode_event(subject, payload))
+                if headers is not None:
+                    unpack_context(headers, message, clock())
             except ValueError as error:
-                return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, "")
-            return self._put_or_drop(message)
+                self._refuse(InvalidMessage(f"{cell.name}.{name}", str(error)), subject, payload, "")
+            else:
+                if cell.state is not CellState.OPEN or put_or_drop(message) is not None:
+                    cell.report_drops(1, policy=cell.queue.options.when_full)
 
         return take
 

@@ -21,6 +21,7 @@ What nats-py 2.16 does that this file works around, each with its test in `tests
 # ruff: noqa: SLF001
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from itertools import count
@@ -123,12 +124,44 @@ class _DirectSink:
         return False
 
     def set_result(self, message: Msg) -> None:
+        self.take(message.subject, message.data, message.reply, message.headers)
+
+    def take(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
         try:
-            self._sink(message.subject, message.data, message.reply, message.headers)
-        except Exception as error:  # noqa: BLE001 - the edge to nats-py: what escapes here ends its read loop, and with it every actor
-            self._on_fault(
-                Trouble(f"a message to {message.subject!r} was lost to a fault in its sink: {summary_of(error)}")
-            )
+            self._sink(subject, payload, reply, headers)
+        except Exception as error:  # noqa: BLE001 - the edge to nats-py: what escapes here ends its read loop for good
+            self._on_fault(Trouble(f"a message to {subject!r} was lost to a fault in its sink: {summary_of(error)}"))
+
+
+class _Client(Client):
+    """nats-py's client, with a shorter way from its parser to our sinks.
+
+    Without it, all works the same by way of `_DirectSink.set_result`, only slower: the contract tests run both ways.
+    """
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        subscription: Any = self._subs.get(sid)
+        sink = None if subscription is None else subscription._future
+        if not isinstance(sink, _DirectSink):
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        stats: dict[str, int] = self.stats
+        stats["in_msgs"] += 1
+        stats["in_bytes"] += len(data)
+        sink.take(subject.decode(), data, reply.decode(), await self._process_headers(headers) if headers else None)
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        # As the stock one, but without a look at each character of each name.
+        headers: dict[str, str] = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon and _HEADER_NAME.fullmatch(name := name.strip()):
+                headers[name.decode()] = value.strip().decode("utf-8", "replace")
+        return headers
+
+
+_HEADER_NAME = re.compile(rb"[!-9;-~]+")
 
 
 class _NatsSubscription(Subscription):
@@ -146,7 +179,7 @@ class NatsTransport(Transport):
     def __init__(self, options: NatsOptions) -> None:
         """Prepare a connection; nothing is opened."""
         self._options = options
-        self._client = Client()
+        self._client = _Client()
         self._on_event: Callable[[ConnectionEvent], None] = lambda _: None
         self._closing = False
         self._awaited: dict[str, asyncio.Future[Response]] = {}
