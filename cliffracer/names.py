@@ -23,6 +23,7 @@ __all__ = [
 # ADR-32 asks the same of a service's name, so that each actor can be one.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f{}.*>]+(?:\.[^\s\x00-\x1f\x7f{}.*>]+)*")
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f{}]")
 
 
@@ -43,6 +44,8 @@ def subject_problem(subject: str, *, wildcards: bool = False) -> str | None:
         subject: The subject.
         wildcards: Whether `*` and `>` are allowed, as they are for a subscription.
     """
+    if _SUBJECT.fullmatch(subject):
+        return None
     if not subject:
         return "it is empty"
     if _FORBIDDEN.search(subject):

@@ -32,6 +32,7 @@ class NodeHost:
         self.registry = Registry()
         self.draining = False  # no more ticks
         self.stopping = False  # who stops now does not come back
+        self._remote: dict[tuple[str, int], RemoteActor] = {}
         self._transport = transport
         self._prefer_local = settings.prefer_local
         self._prefix = f"{settings.namespace}." if settings.namespace else ""
@@ -52,7 +53,12 @@ class NodeHost:
             cell = self.registry.find(address.name)
             if cell is not None and cell.is_here:
                 return cell
-        return RemoteActor(self._transport, self._prefix, address, self.timers.clock)
+        # Refs come and go; of the classes that they point to there are few.
+        key = (address.name, id(address.handlers))
+        remote = self._remote.get(key)
+        if remote is None:
+            remote = self._remote[key] = RemoteActor(self._transport, self._prefix, address, self.timers.clock)
+        return remote
 
     async def publish(self, subject: str, value: Any) -> None:
         """Publish an event; see `Actor.publish`."""

@@ -31,7 +31,7 @@ It is called from the transport's own loop, in the order of arrival, so it must 
 """
 
 
-class Response(Struct, frozen=True):
+class Response(Struct, frozen=True, gc=False):
     """The reply to a request."""
 
     payload: bytes

@@ -276,6 +276,7 @@ class NatsTransport(Transport):
             "reconnect_time_wait": _RECONNECT_WAIT,
             "ping_interval": _PING_INTERVAL,
             "pending_size": _LIMIT * 2,
+            "skip_subject_validation": True,  # done here, once
         }
         return {key: value for key, value in parameters.items() if value is not None}
 
@@ -331,13 +332,15 @@ class NatsTransport(Transport):
         client = self._client
         if not client.is_connected:
             raise NotConnected(f"the connection to {self.url} is down; nothing was sent")
-        if problem := subject_problem(subject):
+        if problem := subject_problem(subject) or (reply and self._reply_problem(reply)):
             raise ValueError(f"cannot publish to {subject!r}: {problem}")
-        headers_size = sum(len(key) + len(value.encode()) + 4 for key, value in headers.items()) + 12 if headers else 0
+        headers_size = 0
+        if headers:
+            headers_size = 12 + sum(len(key) + len(value.encode()) + 4 for key, value in headers.items())
         check_size(payload, headers_size, client.max_payload)
         if client.pending_data_size + len(payload) + headers_size > _LIMIT:
             raise OutboundFull(f"{client.pending_data_size} bytes wait to be sent to {self.url}; nothing was queued")
-        sending = client.publish(subject, payload, reply, dict(headers) if headers else None)
+        sending = client.publish(subject, payload, reply, cast("dict[str, str] | None", headers or None))
         try:
             # With the limits checked above, it has nothing to wait for: one step takes it to its end.
             sending.send(None)
@@ -347,6 +350,12 @@ class NatsTransport(Transport):
             raise MAPPED_ERRORS[type(error)](f"cannot publish to {subject!r}: {error}") from None
         finally:
             sending.close()
+
+    def _reply_problem(self, reply: str) -> str | None:
+        if reply.startswith(self._inbox):
+            return None
+        problem = subject_problem(reply)
+        return problem and f"its reply subject {reply!r}: {problem}"
 
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Hand a message to nats-py, once there is room; see `Transport.publish`."""
@@ -362,7 +371,8 @@ class NatsTransport(Transport):
     ) -> Response:
         """Publish a message and wait for the first reply; see `Transport.request`."""
         loop = asyncio.get_running_loop()
-        await self._wait_for_room()
+        if self._client.pending_data_size > _ROOM:
+            await self._wait_for_room()
         token = f"{next(self._tokens):x}"
         reply: asyncio.Future[Response] = loop.create_future()
         expiry = None if timeout is None else loop.call_later(timeout, _expire, reply, subject, timeout)
