@@ -6,7 +6,6 @@ own notes to try again, the order to stop. So it stays responsive while a child 
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from math import inf
 from typing import Protocol, TypeAlias
 
 import anyio
@@ -107,7 +106,8 @@ class SupervisorProcess:
         self._machine = Machine(spec.strategy, spec.children, Intensity(spec.max_restarts, spec.max_seconds))
         self._running: dict[str, _Running] = {}
         self._incarnations: dict[str, int] = {}
-        self._send, self._receive = anyio.create_memory_object_stream[_Notice](inf)
+        self._notices: deque[_Notice] = deque()
+        self._noticed = anyio.Event()
         self._start_in_progress: anyio.CancelScope | None = None
         self._stop_ordered = False
         self.verdict = ""
@@ -119,10 +119,7 @@ class SupervisorProcess:
         A start that is under way is cancelled.
         """
         self._stop_ordered = True
-        try:
-            self._send.send_nowait(_StopOrder(reason))
-        except anyio.ClosedResourceError:
-            return  # it has just ended by itself
+        self._put(_StopOrder(reason))
         if self._start_in_progress is not None:
             self._start_in_progress.cancel()
 
@@ -135,17 +132,25 @@ class SupervisorProcess:
         Cancellation: all children are killed.
         """
         reason: Exit | None = None
-        with self._send, self._receive:
-            async with anyio.create_task_group() as tasks:
-                reason = await self._carry_out(tasks, self._machine.start())
-                if reason is None and not self._stop_ordered:
-                    self._machine.all_started()
-                    await on_started()
-                while reason is None:
-                    notice = await self._receive.receive()
-                    reason = await self._carry_out(tasks, self._decide(notice))
+        async with anyio.create_task_group() as tasks:
+            reason = await self._carry_out(tasks, self._machine.start())
+            if reason is None and not self._stop_ordered:
+                self._machine.all_started()
+                await on_started()
+            while reason is None:
+                reason = await self._carry_out(tasks, self._decide(await self._next_notice()))
         assert reason is not None
         return reason
+
+    def _put(self, notice: _Notice) -> None:
+        self._notices.append(notice)
+        self._noticed.set()
+
+    async def _next_notice(self) -> _Notice:
+        while not self._notices:
+            self._noticed = anyio.Event()
+            await self._noticed.wait()
+        return self._notices.popleft()
 
     def _decide(self, notice: _Notice) -> list[Step]:
         now = self._host.timers.clock()
@@ -177,7 +182,7 @@ class SupervisorProcess:
                 case Dismiss(id):
                     await self._dismiss(self._specs[id])
                 case RetryLater(id):
-                    self._send.send_nowait(_Retry(id))
+                    self._put(_Retry(id))
                 case End(reason):
                     return reason
                 case (Restarting() | GiveUp()) as notice:
@@ -228,7 +233,7 @@ class SupervisorProcess:
             running.settled.set()
             running.ended.set()
             if running.started:
-                self._send.send_nowait(_Exited(running.spec.id, running.incarnation, running.reason))
+                self._put(_Exited(running.spec.id, running.incarnation, running.reason))
 
     async def _body(self, running: _Running) -> Exit:
         spec = running.spec

@@ -1,0 +1,158 @@
+"""The packed header: what goes out comes in, and what is malformed is refused in words."""
+
+import gc
+import weakref
+from math import inf
+
+import pytest
+
+from cliffracer.envelope import (
+    CONTEXT_HEADER,
+    Message,
+    Stop,
+    current_message,
+    outgoing_context,
+    pack_context,
+    unpack_context,
+)
+from cliffracer.exits import Shutdown
+
+
+def unpacked(headers, now=100.0):
+    message = Message("inventory", "reserve")
+    unpack_context(headers, message, now)
+    return message
+
+
+def test_target_is_receiver_and_handler():
+    assert Message("inventory", "reserve").target == "inventory.reserve"
+
+
+def test_message_has_no_deadline_no_caller_and_no_correlation_by_itself():
+    message = Message("inventory", "reserve")
+    assert (message.deadline, message.chain, message.correlation, message.trace) == (inf, (), "", None)
+    assert (message.reply_to, message.args, message.kwargs) == (None, (), None)
+
+
+def test_two_messages_of_the_same_content_are_two_messages():
+    assert Message("a", "b") != Message("a", "b")
+
+
+def test_message_that_nobody_can_reach_any_more_is_garbage_even_in_a_cycle():
+    # A refused call is one: the reply holds the error, its traceback the frame of the caller, and that the message.
+    class Reply:
+        message = None
+
+        def answer(self, value): ...
+        def fail(self, error): ...
+
+    reply = Reply()
+    reply.message = Message("inventory", "reserve", reply_to=reply)
+    watch = weakref.ref(reply)
+    del reply
+    gc.collect()
+    assert watch() is None
+
+
+def test_signals_are_values():
+    assert Stop(Shutdown("drained")) == Stop(Shutdown("drained"))
+
+
+def test_no_message_is_in_hand_outside_of_a_handler():
+    assert current_message.get() is None
+
+
+def test_header_has_time_left_correlation_and_chain():
+    message = Message("c", "h", deadline=105.0, correlation="7f-2b", chain=("customer", "orders"))
+    assert pack_context(message, 100.0) == {CONTEXT_HEADER: "5 7f-2b customer,orders"}
+
+
+def test_fields_that_are_not_there_are_dashes():
+    assert pack_context(Message("c", "h"), 100.0) == {CONTEXT_HEADER: "- - -"}
+
+
+def test_trace_goes_beside_the_header_as_it_came():
+    headers = pack_context(Message("c", "h", trace="00-abc-def-01"), 0.0)
+    assert headers["traceparent"] == "00-abc-def-01"
+
+
+def test_what_was_packed_is_what_is_unpacked():
+    sent = Message("c", "h", deadline=104.5, correlation="7f-2b", chain=("customer", "orders"), trace="00-abc-def-01")
+    received = unpacked(pack_context(sent, 100.0), now=2000.0)
+    assert received.deadline == pytest.approx(2004.5)
+    assert (received.correlation, received.chain, received.trace) == (sent.correlation, sent.chain, sent.trace)
+
+
+def test_only_the_time_left_travels_so_clocks_need_not_agree():
+    headers = pack_context(Message("c", "h", deadline=1e9 + 3.0), 1e9)
+    assert unpacked(headers, now=5.0).deadline == pytest.approx(8.0)
+
+
+def test_deadline_that_has_passed_arrives_as_passed():
+    headers = pack_context(Message("c", "h", deadline=99.0), 100.0)
+    assert unpacked(headers, now=50.0).deadline == pytest.approx(49.0)
+
+
+def test_long_times_survive_the_header():
+    headers = pack_context(Message("c", "h", deadline=864_000.0), 0.0)
+    assert unpacked(headers, now=0.0).deadline == pytest.approx(864_000.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Nats-Msg-Id": "7"}])
+def test_message_without_our_header_is_fine(headers):
+    message = unpacked(headers)
+    assert (message.deadline, message.chain, message.correlation, message.trace) == (inf, (), "", None)
+
+
+def test_trace_is_taken_without_our_header():
+    assert unpacked({"traceparent": "00-abc-def-01"}).trace == "00-abc-def-01"
+
+
+@pytest.mark.parametrize(
+    ("packed", "problem"),
+    [
+        ("", "seconds left"),
+        ("5", "seconds left"),
+        ("5 x", "seconds left"),
+        ("5 x y z", "seconds left"),
+        ("soon - -", "seconds left"),
+        ("nan - -", "seconds left"),
+        ("inf - -", "seconds left"),
+        ("-inf - -", "seconds left"),
+        (f"- {'x' * 65} -", "correlation id is over 64"),
+        ("- a\x1bb -", "not printable"),
+        ("- - not.a.name", "actor names"),
+        ("- - a,,b", "actor names"),
+        ("- - ", "actor names"),
+        ("- - " + ",".join("a" * 65), "at most 64"),
+    ],
+)
+def test_malformed_header_is_refused_and_says_why(packed, problem):
+    with pytest.raises(ValueError, match=problem):
+        unpacked({CONTEXT_HEADER: packed})
+
+
+def test_longest_correlation_and_chain_allowed_are_taken():
+    message = unpacked({CONTEXT_HEADER: f"- {'x' * 64} {','.join(['a'] * 64)}"})
+    assert len(message.correlation) == 64
+    assert len(message.chain) == 64
+
+
+def test_event_published_outside_of_a_handler_has_no_headers():
+    assert outgoing_context(None) is None
+
+
+def test_event_published_by_a_handler_without_correlation_has_no_headers():
+    assert outgoing_context(Message("a", "b", deadline=5.0, chain=("x",))) is None
+
+
+def test_event_carries_correlation_and_trace_but_nobody_waits_for_it():
+    current = Message("a", "b", deadline=5.0, chain=("x",), correlation="7f", trace="00-abc-def-01")
+    assert outgoing_context(current) == {CONTEXT_HEADER: "- 7f -", "traceparent": "00-abc-def-01"}
+
+
+def test_event_carries_a_trace_alone():
+    assert outgoing_context(Message("a", "b", trace="00-abc-def-01")) == {
+        CONTEXT_HEADER: "- - -",
+        "traceparent": "00-abc-def-01",
+    }
