@@ -49,8 +49,7 @@ class ReplyTo(Protocol):
         ...
 
 
-# gc=False: no cycle goes through a message, and a mailbox may hold very many of them.
-class Message(Struct, eq=False, gc=False):
+class Message(Struct, eq=False):
     """A user's message on its way to an actor.
 
     Attributes:

@@ -21,14 +21,14 @@ __all__ = [
 ]
 
 # ADR-32 asks the same of a service's name, so that each actor can be one.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f{}.*>]+(?:\.[^\s\x00-\x1f\x7f{}.*>]+)*")
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f{}]")
 
 
 def is_name(text: object) -> TypeGuard[str]:
-    """Tell whether `text` can name an actor: letters, digits, `_` and `-`, 1 to 64 of them."""
+    """Tell whether `text` can name an actor: 1 to 64 letters, digits, `_` and `-`, the first of them no `-`."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 

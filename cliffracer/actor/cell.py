@@ -141,12 +141,9 @@ class Cell:
         if self.state is not CellState.OPEN and (error := self.refuse(message)) is not None:
             raise error
         try:
-            self.queue.put_nowait(message)
+            await self.queue.put(message, give_up)
         except QueueFull:
-            with anyio.CancelScope(deadline=give_up) as scope:
-                await self.queue.put(message)
-            if scope.cancelled_caught:
-                raise full_mailbox(message, self.queue.options.capacity) from None
+            raise full_mailbox(message, self.queue.options.capacity) from None
 
     # Living
 

@@ -5,6 +5,7 @@ take no room.
 """
 
 from collections import OrderedDict, deque
+from math import inf
 from typing import Literal
 
 import anyio
@@ -80,7 +81,11 @@ class MessageQueue:
     def is_full(self) -> bool:
         """Whether the next `put_nowait` would fail."""
         # A sender that waits comes first: nobody may overtake it.
-        return bool(self._senders) or len(self._messages) >= self.options.capacity
+        return bool(self._senders) or not self._has_room()
+
+    def _has_room(self) -> bool:
+        # Ticks wait among the messages, but take no room.
+        return len(self._messages) - len(self._ticks) < self.options.capacity
 
     def put_nowait(self, message: Message) -> None:
         """Queue `message`.
@@ -88,14 +93,17 @@ class MessageQueue:
         Raises:
             QueueFull: There is no room.
         """
-        if self._senders or len(self._messages) >= self.options.capacity:
+        if self._senders or not self._has_room():
             raise QueueFull
         self._messages.append(message)
         if self._arrived is not None:
             self.poke()
 
-    async def put(self, message: Message) -> None:
-        """Queue `message`; wait for room if there is none.
+    async def put(self, message: Message, give_up: float = inf) -> None:
+        """Queue `message`; wait for room if there is none, until the time `give_up` on the clock of the event loop.
+
+        Raises:
+            QueueFull: There was no room all the time; `message` is not queued.
 
         Cancellation: `message` is not queued, or no more, unless the actor has it already.
         """
@@ -105,8 +113,11 @@ class MessageQueue:
         queued = anyio.Event()
         self._senders[queued] = message
         try:
-            await queued.wait()
-        except BaseException:
+            with anyio.CancelScope(deadline=give_up):
+                await queued.wait()
+            if self._senders.pop(queued, None) is not None:
+                raise QueueFull
+        except anyio.get_cancelled_exc_class():
             if self._senders.pop(queued, None) is None and message in self._messages:
                 # There was room in the very turn in which the sender gave up.
                 self._messages.remove(message)
@@ -115,7 +126,7 @@ class MessageQueue:
 
     def put_or_drop(self, message: Message) -> Message | None:
         """Queue `message`, for which nobody waits; return what had to be dropped for it, itself or an older one."""
-        if not self._senders and len(self._messages) < self.options.capacity:
+        if not self._senders and self._has_room():
             self._messages.append(message)
             if self._arrived is not None:
                 self.poke()
@@ -160,7 +171,7 @@ class MessageQueue:
         return message
 
     def _let_next_in(self) -> None:
-        if self._senders and len(self._messages) < self.options.capacity:
+        if self._senders and self._has_room():
             queued, waiting = self._senders.popitem(last=False)
             self._messages.append(waiting)
             queued.set()

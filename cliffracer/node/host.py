@@ -21,6 +21,8 @@ from cliffracer.transport.contract import Transport
 
 __all__ = ["NodeHost"]
 
+_REMOTES_KEPT = 1024
+
 
 class NodeHost:
     """One life of a node; made when the node is entered, because its clock is that of the running loop."""
@@ -53,10 +55,11 @@ class NodeHost:
             cell = self.registry.find(address.name)
             if cell is not None and cell.is_here:
                 return cell
-        # Refs come and go; of the classes that they point to there are few.
         key = (address.name, id(address.handlers))
         remote = self._remote.get(key)
         if remote is None:
+            if len(self._remote) >= _REMOTES_KEPT:
+                self._remote.clear()
             remote = self._remote[key] = RemoteActor(self._transport, self._prefix, address, self.timers.clock)
         return remote
 

@@ -89,7 +89,17 @@ class Intake:
         """Subscribe to all that `cell` is to hear; does nothing if that is done already, or if the node stops."""
         if self._closed or cell.name in self._subscriptions:
             return
-        subscriptions = self._subscriptions[cell.name] = []
+        subscriptions: list[Subscription] = []
+        try:
+            await self._subscribe(cell, subscriptions)
+        except BaseException:
+            # All or nothing: the next attempt begins anew.
+            with anyio.CancelScope(shield=True):
+                await _drain(subscriptions)
+            raise
+        self._subscriptions[cell.name] = subscriptions
+
+    async def _subscribe(self, cell: Cell, subscriptions: list[Subscription]) -> None:
         door = _Door(cell, self._transport, self._host, f"{self._prefix}{cell.name}.")
         group = f"{self._prefix}{cell.name}"
         if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
@@ -107,18 +117,19 @@ class Intake:
 
     async def close(self, cell: Cell) -> None:
         """Unsubscribe; when this returns, all that had been routed here is in the mailbox, and no more comes."""
-        async with anyio.create_task_group() as tasks:
-            for subscription in self._subscriptions.pop(cell.name, []):
-                tasks.start_soon(subscription.drain)
+        await _drain(self._subscriptions.pop(cell.name, []))
 
     async def close_all(self) -> None:
         """Unsubscribe everybody, for good; see `close`."""
         self._closed = True
-        async with anyio.create_task_group() as tasks:
-            for subscriptions in self._subscriptions.values():
-                for subscription in subscriptions:
-                    tasks.start_soon(subscription.drain)
+        await _drain([subscription for several in self._subscriptions.values() for subscription in several])
         self._subscriptions.clear()
+
+
+async def _drain(subscriptions: list[Subscription]) -> None:
+    async with anyio.create_task_group() as tasks:
+        for subscription in subscriptions:
+            tasks.start_soon(subscription.drain)
 
 
 class _Door:

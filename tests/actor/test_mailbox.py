@@ -1,0 +1,398 @@
+"""The queue in front of an actor: bounded, first come first served, signals first."""
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueFull
+from cliffracer.envelope import Message, Stop
+from cliffracer.exits import Normal, Shutdown
+
+pytestmark = pytest.mark.anyio
+
+
+class Asker:
+    """Waits for an answer, and never looks at it."""
+
+    def answer(self, value):
+        pass
+
+    def fail(self, error):
+        pass
+
+
+def cast(handler):
+    return Message("shop", handler)
+
+
+def call(handler):
+    return Message("shop", handler, reply_to=Asker())
+
+
+def tick(handler="tick"):
+    return Message("shop", handler)
+
+
+def queue_of(*messages, capacity=3, when_full="drop_new"):
+    queue = MessageQueue(Mailbox(capacity, when_full))
+    for message in messages:
+        queue.put_nowait(message)
+    return queue
+
+
+def drained(queue):
+    """Take out all that is in `queue`, and return the handlers in that order."""
+    taken = []
+    while (message := queue.get_nowait()) is not None:
+        taken.append(message.handler)
+    return taken
+
+
+async def settle():
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
+
+
+def test_messages_come_out_in_the_order_they_went_in():
+    assert drained(queue_of(cast("a"), call("b"), cast("c"))) == ["a", "b", "c"]
+
+
+def test_empty_queue_gives_nothing():
+    queue = queue_of()
+    assert queue.get_nowait() is None
+    assert queue.get_signal_nowait() is None
+
+
+def test_queue_takes_as_many_as_its_capacity_and_no_more():
+    queue = queue_of(cast("a"), cast("b"), capacity=2)
+    assert queue.is_full
+    with pytest.raises(QueueFull):
+        queue.put_nowait(cast("c"))
+    assert len(queue) == 2
+    assert drained(queue) == ["a", "b"]
+
+
+def test_room_is_free_again_after_a_message_was_taken():
+    queue = queue_of(cast("a"), capacity=1)
+    queue.get_nowait()
+    assert not queue.is_full
+    queue.put_nowait(cast("b"))
+    assert drained(queue) == ["b"]
+
+
+# Signals
+
+
+def test_signals_overtake_messages_and_keep_their_order():
+    queue = queue_of(cast("a"))
+    queue.put_signal(Stop(Shutdown("first")))
+    queue.put_signal(Stop(Normal()))
+    assert [queue.get_signal_nowait(), queue.get_signal_nowait(), queue.get_signal_nowait()] == [
+        Stop(Shutdown("first")),
+        Stop(Normal()),
+        None,
+    ]
+    assert drained(queue) == ["a"]
+
+
+def test_signal_needs_no_room_and_takes_none():
+    queue = queue_of(cast("a"), capacity=2)
+    queue.put_signal(Stop(Normal()))
+    assert len(queue) == 1
+    assert not queue.is_full
+    queue.put_nowait(cast("b"))
+    queue.put_signal(Stop(Normal()))
+    assert queue.get_signal_nowait() == Stop(Normal())
+
+
+def test_signals_of_an_incarnation_that_is_gone_are_forgotten():
+    queue = queue_of(cast("a"))
+    queue.put_signal(Stop(Normal()))
+    queue.clear_signals()
+    assert queue.get_signal_nowait() is None
+    assert drained(queue) == ["a"]
+
+
+# Dropping
+
+
+def test_nothing_is_dropped_while_there_is_room():
+    queue = queue_of(cast("a"), capacity=2, when_full="drop_old")
+    assert queue.put_or_drop(cast("b")) is None
+    assert queue.statistics().dropped == 0
+    assert drained(queue) == ["a", "b"]
+
+
+def test_drop_new_drops_the_one_that_arrives():
+    queue = queue_of(cast("a"), cast("b"), capacity=2)
+    late = cast("c")
+    assert queue.put_or_drop(late) is late
+    assert queue.statistics().dropped == 1
+    assert drained(queue) == ["a", "b"]
+
+
+def test_drop_old_drops_the_oldest_and_takes_the_one_that_arrives():
+    queue = queue_of(cast("a"), cast("b"), capacity=2, when_full="drop_old")
+    dropped = queue.put_or_drop(cast("c"))
+    assert dropped is not None
+    assert dropped.handler == "a"
+    assert queue.statistics().dropped == 1
+    assert drained(queue) == ["b", "c"]
+
+
+def test_drop_old_never_drops_what_somebody_waits_for():
+    queue = queue_of(call("a"), cast("b"), call("c"), capacity=3, when_full="drop_old")
+    dropped = queue.put_or_drop(cast("d"))
+    assert dropped is not None
+    assert dropped.handler == "b"
+    assert drained(queue) == ["a", "c", "d"]
+
+
+def test_drop_old_drops_the_new_one_where_somebody_waits_for_all_the_others():
+    queue = queue_of(call("a"), call("b"), capacity=2, when_full="drop_old")
+    late = cast("c")
+    assert queue.put_or_drop(late) is late
+    assert drained(queue) == ["a", "b"]
+
+
+def test_drop_old_never_drops_a_tick():
+    queue = MessageQueue(Mailbox(2, "drop_old"))
+    queue.put_tick(tick())
+    queue.put_nowait(cast("a"))
+    dropped = queue.put_or_drop(cast("b"))
+    assert dropped is not None
+    assert dropped.handler == "a"
+    assert drained(queue) == ["tick", "b"]
+
+
+# Ticks
+
+
+def test_second_tick_is_not_queued_while_the_first_one_waits():
+    queue = queue_of()
+    queue.put_tick(tick())
+    queue.put_nowait(cast("a"))
+    queue.put_tick(tick())
+    assert drained(queue) == ["tick", "a"]
+
+
+def test_tick_is_queued_again_once_the_last_one_was_taken():
+    queue = queue_of()
+    queue.put_tick(tick())
+    queue.get_nowait()
+    queue.put_tick(tick())
+    assert drained(queue) == ["tick"]
+
+
+def test_ticks_of_two_handlers_do_not_coalesce():
+    queue = queue_of()
+    queue.put_tick(tick("minutely"))
+    queue.put_tick(tick("hourly"))
+    assert drained(queue) == ["minutely", "hourly"]
+
+
+def test_full_mailbox_does_not_stop_the_clock():
+    queue = queue_of(cast("a"), capacity=1)
+    queue.put_tick(tick())
+    assert drained(queue) == ["a", "tick"]
+    assert queue.statistics().dropped == 0
+
+
+async def test_tick_in_a_full_mailbox_does_not_leave_a_sender_waiting_for_ever():
+    queue = queue_of(cast("a"), capacity=1)
+    queue.put_tick(tick())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.put, cast("b"))
+        await settle()
+        assert drained(queue) == ["a", "tick", "b"]
+
+
+# Waiting
+
+
+async def test_receiver_is_woken_by_a_message():
+    queue = queue_of()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.wait)
+        await settle()
+        queue.put_nowait(cast("a"))
+    assert drained(queue) == ["a"]
+
+
+@pytest.mark.parametrize("what", ["signal", "tick", "or_drop"])
+async def test_receiver_is_woken_by_anything_that_comes(what):
+    queue = queue_of()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.wait)
+        await settle()
+        if what == "signal":
+            queue.put_signal(Stop(Normal()))
+        elif what == "tick":
+            queue.put_tick(tick())
+        else:
+            queue.put_or_drop(cast("a"))
+    assert queue.get_signal_nowait() is not None or len(queue) == 1
+
+
+@pytest.mark.parametrize("waits_there", ["message", "signal"])
+async def test_receiver_does_not_wait_where_something_waits_for_it(waits_there):
+    queue = queue_of()
+    if waits_there == "message":
+        queue.put_nowait(cast("a"))
+    else:
+        queue.put_signal(Stop(Normal()))
+    with anyio.fail_after(0.0):
+        await queue.wait()
+
+
+async def test_receiver_that_is_cancelled_can_wait_again():
+    queue = queue_of()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.wait)
+        await settle()
+        tasks.cancel_scope.cancel()
+    queue.put_nowait(cast("a"))
+    await queue.wait()
+    assert drained(queue) == ["a"]
+
+
+async def test_put_does_not_wait_while_there_is_room():
+    queue = queue_of()
+    await queue.put(cast("a"))
+    assert drained(queue) == ["a"]
+
+
+async def test_sender_waits_for_room():
+    queue = queue_of(cast("a"), capacity=1)
+    sent = []
+
+    async def send():
+        await queue.put(cast("b"))
+        sent.append("b")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        await settle()
+        assert sent == []
+        assert queue.statistics() == MailboxStatistics(depth=1, capacity=1, senders_waiting=1, dropped=0)
+        queue.get_nowait()
+        await settle()
+        assert sent == ["b"]
+    assert drained(queue) == ["b"]
+
+
+async def test_senders_are_served_in_the_order_they_came():
+    queue = queue_of(cast("0"), capacity=1)
+    taken = []
+    async with anyio.create_task_group() as tasks:
+        for name in "12345":
+            tasks.start_soon(queue.put, cast(name))
+            await settle()
+        while (message := queue.get_nowait()) is not None:
+            taken.append(message.handler)
+    assert taken == ["0", "1", "2", "3", "4", "5"]
+
+
+async def test_sender_that_waits_is_not_overtaken():
+    queue = queue_of(cast("a"), cast("b"), capacity=2)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.put, cast("first"))
+        await settle()
+        queue.get_nowait()  # room for one: it is that of the sender
+        assert queue.is_full
+        with pytest.raises(QueueFull):
+            queue.put_nowait(cast("second"))
+        assert queue.put_or_drop(cast("third")) is not None
+    assert drained(queue) == ["b", "first"]
+
+
+async def test_message_of_a_cancelled_sender_is_not_queued_and_others_move_up():
+    queue = queue_of(cast("a"), capacity=1)
+    async with anyio.create_task_group() as tasks:
+        impatient = anyio.CancelScope()
+
+        async def give_up():
+            with impatient:
+                await queue.put(cast("impatient"))
+
+        tasks.start_soon(give_up)
+        await settle()
+        tasks.start_soon(queue.put, cast("patient"))
+        await settle()
+        impatient.cancel()
+        await settle()
+        assert queue.statistics().senders_waiting == 1
+        queue.get_nowait()
+    assert drained(queue) == ["patient"]
+
+
+async def give_up_as_room_comes(queue, behind=()):
+    """Let a sender be cancelled in the very turn of the loop in which the actor takes a message; tell if it knows."""
+    outcome = []
+    async with anyio.create_task_group() as tasks:
+        scope = anyio.CancelScope()
+
+        async def send():
+            with scope:
+                await queue.put(cast("impatient"))
+                outcome.append("queued")
+
+        tasks.start_soon(send)
+        await settle()
+        for message in behind:
+            tasks.start_soon(queue.put, message)
+            await settle()
+        scope.cancel()
+        queue.get_nowait()
+        await settle()
+        tasks.cancel_scope.cancel()  # who still waits now would wait for ever
+    return outcome
+
+
+async def test_sender_cancelled_just_as_there_is_room_has_queued_its_message_or_given_up_but_not_both():
+    queue = queue_of(cast("a"), capacity=1)
+    outcome = await give_up_as_room_comes(queue)
+    assert drained(queue) == (["impatient"] if outcome else [])
+
+
+async def test_sender_behind_one_that_gave_up_just_as_there_was_room_gets_that_room():
+    queue = queue_of(cast("a"), capacity=1)
+    await give_up_as_room_comes(queue, behind=[cast("patient")])
+    assert "patient" in drained(queue)
+
+
+# Clearing
+
+
+def test_clear_returns_what_was_in_the_queue_but_no_ticks():
+    queue = queue_of(cast("a"), call("b"))
+    queue.put_tick(tick())
+    assert [message.handler for message in queue.clear()] == ["a", "b"]
+    assert len(queue) == 0
+
+
+def test_clear_counts_as_dropped_what_nobody_waited_for():
+    queue = queue_of(cast("a"), call("b"), cast("c"))
+    queue.clear()
+    assert queue.statistics().dropped == 2
+
+
+def test_tick_can_be_queued_again_after_clear():
+    queue = queue_of()
+    queue.put_tick(tick())
+    queue.clear()
+    queue.put_tick(tick())
+    assert drained(queue) == ["tick"]
+
+
+async def test_clear_lets_senders_go_and_returns_what_they_brought():
+    queue = queue_of(cast("a"), capacity=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.put, call("b"))
+        await settle()
+        tasks.start_soon(queue.put, call("c"))
+        await settle()
+        left = queue.clear()
+    assert [message.handler for message in left] == ["a", "b", "c"]
+    assert queue.statistics() == MailboxStatistics(depth=0, capacity=1, senders_waiting=0, dropped=1)
+    assert drained(queue) == []
