@@ -8,7 +8,7 @@
 The first two are *clean*: a transient child is not restarted after them.
 """
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from msgspec import Struct
 
@@ -67,7 +67,7 @@ def is_clean(reason: Exit) -> bool:
 
 def summary_of(error: BaseException) -> str:
     """Return type and text of `error` in one line; a group of one counts as what it holds."""
-    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    inner = _members_of(error)
     if len(inner) == 1:
         return summary_of(inner[0])
     name = type(error).__name__
@@ -76,3 +76,9 @@ def summary_of(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an exception that cannot tell its text must not hide that it happened
         return name
     return f"{name}: {text}" if text else name
+
+
+def _members_of(error: BaseException) -> tuple[BaseException, ...]:
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions

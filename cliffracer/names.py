@@ -23,8 +23,8 @@ __all__ = [
 # ADR-32 asks the same of a service's name, so that each actor can be one.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f{}.*>]+(?:\.[^\s\x00-\x1f\x7f{}.*>]+)*")
-_FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f{}]")
+_SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f.*>]+(?:\.[^\s\x00-\x1f\x7f.*>]+)*")
+_FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def is_name(text: object) -> TypeGuard[str]:
@@ -49,7 +49,7 @@ def subject_problem(subject: str, *, wildcards: bool = False) -> str | None:
     if not subject:
         return "it is empty"
     if _FORBIDDEN.search(subject):
-        return "it contains white space, a control character or a brace"
+        return "it contains white space or a control character"
     tokens = subject.split(".")
     for index, part in enumerate(tokens):
         if not part:

@@ -44,7 +44,6 @@ def test_subject_of_non_empty_tokens_is_fine(subject):
         ("a\r\nPUB b", "white space"),
         ("a\x00b", "control character"),
         ("a\x7fb", "control character"),
-        ("orders.{id}", "brace"),
         ("a..b", "empty token"),
         (".a", "empty token"),
         ("a.", "empty token"),

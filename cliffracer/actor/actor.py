@@ -1,14 +1,16 @@
 """Actor: the class users write, its hooks and its options."""
 
+import inspect
 import sys
 from collections.abc import Callable
+from math import inf
 from types import FrameType
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
-from cliffracer.actor.handlers import HandlerTable, build_table
+from cliffracer.actor.handlers import MARK, HandlerTable, build_table
 from cliffracer.actor.mailbox import Mailbox
 from cliffracer.actor.ref import Host, Ref
 from cliffracer.codec import Wire
@@ -17,10 +19,10 @@ from cliffracer.exits import Exit, Normal
 from cliffracer.names import is_name
 from cliffracer.observe.logs import Logger
 
-__all__ = ["Actor", "ActorOptions", "ActorStart", "Restart", "Shutdown", "Standing", "address_of"]
+__all__ = ["Actor", "ActorOptions", "ActorStart", "Restart", "ShutdownTime", "Standing", "address_of"]
 
 Restart = Literal["permanent", "transient", "temporary"]
-Shutdown = float | Literal["infinity", "brutal_kill"]
+ShutdownTime = float | Literal["infinity", "brutal_kill"]
 A = TypeVar("A", bound="Actor")
 
 
@@ -38,7 +40,7 @@ class ActorOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: str
     restart: Restart = "permanent"
-    shutdown: Shutdown = 5.0
+    shutdown: ShutdownTime = 5.0
     start_timeout: float | None = None
     mailbox: Mailbox = Mailbox()
     wire: Wire = "json"
@@ -86,7 +88,9 @@ class Actor:
         """
         super().__init_subclass__()
         frame = _frame_of(cls)
-        cls.__options__ = _options_of(cls, options, f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        cls.__options__ = _options_of(cls, options, where)
+        _check_overrides(cls, where)
         cls.__handlers__ = build_table(cls, cls.__handlers__, _RESERVED, frame.f_locals)
 
     async def on_start(self) -> None:
@@ -144,6 +148,34 @@ class Actor:
 
 
 _RESERVED = frozenset(name for name in dir(Actor) if not name.startswith("__"))
+
+
+_HOOKS = {"on_start": "async def on_start(self) -> None", "on_stop": "async def on_stop(self, reason: Exit) -> None"}
+
+
+def _check_overrides(cls: type[Actor], where: str) -> None:
+    """Refuse class bodies that take away what `Actor` gives, and hooks that could not be awaited."""
+    for name in sorted(_RESERVED.intersection(vars(cls)) - {"answers"}):
+        value = vars(cls)[name]
+        if hasattr(value, MARK):
+            continue  # a handler with a reserved name: told with its own line
+        if name not in _HOOKS:
+            raise DefinitionError(where, f"{cls.__name__}.{name} hides Actor.{name}.", "give it another name.")
+        wanted = len(inspect.signature(getattr(Actor, name)).parameters)
+        if not inspect.iscoroutinefunction(value) or len(inspect.signature(value).parameters) != wanted:
+            raise DefinitionError(
+                where, f"{cls.__name__}.{name} cannot be awaited so.", f"write '{_HOOKS[name]}: ...'."
+            )
+    if "answers" in vars(cls) and not hasattr(vars(cls)["answers"], MARK):
+        _check_answers(cls, where, vars(cls)["answers"])
+
+
+def _check_answers(cls: type[Actor], where: str, answers: object) -> None:
+    classes = cast("tuple[object, ...]", answers) if isinstance(answers, tuple) else (None,)
+    if not all(isinstance(one, type) and issubclass(one, Exception) for one in classes):
+        raise DefinitionError(
+            where, f"{cls.__name__}.answers is {answers!r}.", "use a tuple of exception classes: (Refusal, CallError)."
+        )
 
 
 def _frame_of(cls: type) -> FrameType:
@@ -218,12 +250,18 @@ def _options_of(cls: type[Actor], options: dict[str, Any], where: str) -> ActorO
             f"write class {cls.__name__}(Actor, name='...') with 1 to 64 letters, digits, '_' and '-'.",
         )
     try:
-        return msgspec.convert(chosen, ActorOptions)
+        converted = msgspec.convert(chosen, ActorOptions)
     except msgspec.ValidationError as error:
         raise DefinitionError(where, f"class {cls.__name__}: {error}.", _OPTIONS_HELP) from None
+    timeout, shutdown = converted.start_timeout, converted.shutdown
+    if timeout is not None and not 0 < timeout < inf:
+        raise DefinitionError(where, f"class {cls.__name__}: start_timeout={timeout!r}.", _OPTIONS_HELP)
+    if isinstance(shutdown, float) and not 0 <= shutdown < inf:
+        raise DefinitionError(where, f"class {cls.__name__}: shutdown={shutdown!r}.", _OPTIONS_HELP)
+    return converted
 
 
 _OPTIONS_HELP = (
     "restart is 'permanent', 'transient' or 'temporary'; shutdown is seconds, 'infinity' or 'brutal_kill'; "
-    "start_timeout is seconds or None; mailbox is a Mailbox(...); wire is 'json' or 'msgpack'."
+    "start_timeout is seconds above zero or None; mailbox is a Mailbox(...); wire is 'json' or 'msgpack'."
 )

@@ -12,7 +12,7 @@ import anyio
 from msgspec import Struct
 
 from cliffracer.actor.handlers import HandlerTable
-from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueFull
+from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared, QueueFull
 from cliffracer.actor.ref import Host
 from cliffracer.envelope import Message, Stop
 from cliffracer.errors import CallError, CallTimeout, MailboxFull, NoActor, Refusal, Stopping
@@ -144,6 +144,8 @@ class Cell:
             await self.queue.put(message, give_up)
         except QueueFull:
             raise full_mailbox(message, self.queue.options.capacity) from None
+        except QueueCleared:
+            raise Stopping(message.target, "the actor was stopped before there was room for the message") from None
 
     # Living
 

@@ -19,13 +19,13 @@ from cliffracer.codec import Parameter, PayloadCodec, ValueCodec
 from cliffracer.errors import DefinitionError
 from cliffracer.names import Pattern, is_name, parse_pattern
 
-__all__ = ["Handler", "HandlerTable", "Kind", "To", "build_table", "call", "cast", "event", "every"]
+__all__ = ["MARK", "Handler", "HandlerTable", "Kind", "To", "build_table", "call", "cast", "event", "every"]
 
 To = Literal["one", "all"]
 Method = Callable[..., Coroutine[Any, Any, Any]]
 M = TypeVar("M", bound=Method)
 
-_MARK = "__cliffracer_handler__"
+MARK = "__cliffracer_handler__"
 _CONCURRENT = 100  # how many run at once under concurrent=True
 
 
@@ -99,18 +99,24 @@ def _check_parentheses(name: str, argument: object, example: str) -> None:
 
 def _marker(mark: _Mark) -> Callable[[M], M]:
     def decorate(method: M) -> M:
+        if hasattr(method, MARK):
+            raise DefinitionError(
+                _where(method),
+                f"{method.__name__!r} has two decorators.",
+                "a handler is one of @call, @cast, @event, @every.",
+            )
         body = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         if body.f_globals is globals() and body.f_back is not None:
             body = body.f_back  # through `call` or `cast`, used without parentheses
         earlier = body.f_locals.get(method.__name__)
-        if hasattr(earlier, _MARK):
+        if hasattr(earlier, MARK):
             # The class body forgets the first of two methods of one name; nobody after this could notice.
             raise DefinitionError(
                 _where(method),
                 f"there are two handlers of the name {method.__name__!r}; the other is at {_where(earlier)}.",
                 "give one of them another name.",
             )
-        setattr(method, _MARK, mark)
+        setattr(method, MARK, mark)
         return method
 
     return decorate
@@ -215,7 +221,7 @@ def build_table(cls: type, inherited: HandlerTable, reserved: frozenset[str], sc
     listening: dict[tuple[str, To], str] = {}
     for name in dir(cls):
         method = inspect.getattr_static(cls, name)
-        mark: _Mark | None = getattr(method, _MARK, None)
+        mark: _Mark | None = getattr(method, MARK, None)
         if mark is None:
             if name in inherited:
                 raise DefinitionError(

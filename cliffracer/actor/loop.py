@@ -23,9 +23,11 @@ from cliffracer.exits import Crashed, Exit, Killed, summary_of
 
 __all__ = ["crash_of", "is_outside_force", "run_incarnation"]
 
-# After so many messages without a pause the loop lets others run: a full mailbox must not starve the rest of the
-# process.
-_PAUSE_EVERY = 64
+# After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
+# of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
+_TURN = 0.005  # seconds
+_MESSAGES_A_TURN = 1024  # for clocks that stand still while we run, as virtual ones do
+_LOOK_AT_CLOCK_EVERY = 32
 
 
 async def run_incarnation(cell: Cell, start: ActorStart, host: Host, on_started: Callable[[], Awaitable[None]]) -> Exit:
@@ -128,16 +130,16 @@ class _Incarnation:
 
     async def _receive(self) -> Exit:
         cell, queue = self._cell, self._cell.queue
-        since_pause = 0
+        handled, turn_ends = 0, self._clock() + _TURN
         while True:
             if (signal := queue.get_signal_nowait()) is not None:
                 return signal.reason
             message = queue.get_nowait()
             if message is None:
                 cell.note_progress()
-                since_pause = 0
                 current_message.set(None)  # an idle actor holds on to nothing
                 await queue.wait()
+                handled, turn_ends = 0, self._clock() + _TURN
                 continue
             if self._tasks is not None and (limit := cell.handlers[message.handler].concurrent) > 1:
                 if not self._spawn(self._tasks, message, limit):
@@ -152,10 +154,10 @@ class _Incarnation:
                 cell.in_hand -= 1
             if reason is not None:
                 return reason
-            since_pause += 1
-            if since_pause >= _PAUSE_EVERY:
-                since_pause = 0
+            handled += 1
+            if handled % _LOOK_AT_CLOCK_EVERY == 0 and (handled >= _MESSAGES_A_TURN or self._clock() >= turn_ends):
                 await anyio.lowlevel.checkpoint()
+                handled, turn_ends = 0, self._clock() + _TURN
 
     async def _handle(self, message: Message) -> Crashed | None:
         """Handle one message; return why the actor must end, or None if it lives."""
@@ -189,8 +191,8 @@ class _Incarnation:
         if isinstance(error, self._answers):
             try:
                 self._answer_with(message, error)
-            except TypeError as fault:
-                error = fault  # a refusal whose data cannot be encoded is no answer
+            except Exception as fault:  # noqa: BLE001 - the data, or the __str__, of somebody else
+                error = fault  # a refusal that cannot be told, or encoded, is no answer
             else:
                 return None
         self._cell.crashed += 1
@@ -214,7 +216,8 @@ class _Incarnation:
             incident = error.incident if isinstance(error, CallError) and error.incident else secrets.token_hex(6)
             if isinstance(error, CallError):
                 hop = error.target or "another actor"
-                answer = Upstream(message.target, f"its call to {hop} failed: {error.code}", incident=incident)
+                why = f"; {_FIND.format(error.incident)}" if error.incident else ""
+                answer = Upstream(message.target, f"its call to {hop} failed: {error.code}{why}", incident=incident)
             else:
                 # Somebody else's exception: its text was not written for callers, so only its kind goes out.
                 answer = Refusal(f"{message.target}: {snake_case(type(error).__name__)} (incident {incident})")
@@ -246,7 +249,7 @@ class _Incarnation:
             reason = await self._receive()
             if isinstance(reason, Crashed):
                 self._tasks.cancel_scope.cancel()
-        return reason
+        return self._crash or reason
 
     def _spawn(self, tasks: TaskGroup, message: Message, limit: int) -> bool:
         """Start a concurrent handler beside the others; return False if `limit` of its kind run already."""
@@ -263,7 +266,9 @@ class _Incarnation:
             reason = await self._handle(message)
             if reason is not None and self._crash is None:
                 self._crash = reason
-                self._cell.request_stop(reason)
+                # The object is not to be trusted any more: whatever else it works on ends here.
+                assert self._tasks is not None
+                self._tasks.cancel_scope.cancel()
         finally:
             self._running[message.handler] -= 1
             self._cell.in_hand -= 1
@@ -285,4 +290,5 @@ class _Incarnation:
 
 _EXPIRED = "its time had passed before the actor could take it; it was not handled"
 _KILLED = "the actor was killed while it handled this message"
-_LOOK_UP = "the actor crashed over this message; incident {} in the log of its node says why"
+_FIND = "incident {} in the log of its node says why"
+_LOOK_UP = "the actor crashed over this message; " + _FIND

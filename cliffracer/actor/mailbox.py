@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cliffracer.envelope import Message, Stop
 
-__all__ = ["Mailbox", "MailboxStatistics", "MessageQueue", "QueueFull", "WhenFull"]
+__all__ = ["Mailbox", "MailboxStatistics", "MessageQueue", "QueueCleared", "QueueFull", "WhenFull"]
 
 WhenFull = Literal["drop_new", "drop_old"]
 
@@ -59,10 +59,14 @@ class QueueFull(Exception):
     """There is no room; nothing was queued."""
 
 
+class QueueCleared(Exception):
+    """The queue was cleared while a sender waited for room; its message was not queued."""
+
+
 class MessageQueue:
     """The queue itself: any number of senders, one receiver."""
 
-    __slots__ = ("_arrived", "_dropped", "_messages", "_senders", "_signals", "_ticks", "options")
+    __slots__ = ("_arrived", "_dropped", "_messages", "_senders", "_signals", "_ticks", "_turned_away", "options")
 
     def __init__(self, options: Mailbox) -> None:
         self.options = options
@@ -70,6 +74,7 @@ class MessageQueue:
         self._signals: deque[Stop] = deque()
         # Who waits for room, with what; first come, first served.
         self._senders: OrderedDict[anyio.Event, Message] = OrderedDict()
+        self._turned_away: set[anyio.Event] = set()
         self._ticks: set[str] = set()
         self._arrived: anyio.Event | None = None
         self._dropped = 0
@@ -104,6 +109,7 @@ class MessageQueue:
 
         Raises:
             QueueFull: There was no room all the time; `message` is not queued.
+            QueueCleared: The queue was cleared meanwhile; `message` is not queued.
 
         Cancellation: `message` is not queued, or no more, unless the actor has it already.
         """
@@ -117,6 +123,9 @@ class MessageQueue:
                 await queued.wait()
             if self._senders.pop(queued, None) is not None:
                 raise QueueFull
+            if queued in self._turned_away:
+                self._turned_away.discard(queued)
+                raise QueueCleared
         except anyio.get_cancelled_exc_class():
             if self._senders.pop(queued, None) is None and message in self._messages:
                 # There was room in the very turn in which the sender gave up.
@@ -139,6 +148,10 @@ class MessageQueue:
                     self._messages.append(message)
                     return old
         return message
+
+    def note_drop(self) -> None:
+        """Count a message that was dropped before it came here."""
+        self._dropped += 1
 
     def put_tick(self, message: Message) -> None:
         """Queue a tick, unless the one before it still waits.
@@ -201,11 +214,11 @@ class MessageQueue:
                 self._arrived = None
 
     def clear(self) -> list[Message]:
-        """Empty the queue, and return all that was in it but ticks; what senders wait with counts as in it."""
+        """Empty the queue, turn away the senders that wait, and return all that was in it but ticks."""
         left = [message for message in self._messages if message.handler not in self._ticks]
-        left += self._senders.values()
         self._dropped += sum(message.reply_to is None for message in left)
         for queued in self._senders:
+            self._turned_away.add(queued)
             queued.set()
         self._messages.clear()
         self._senders.clear()

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, Protocol
 
 import anyio
+import anyio.lowlevel
 
 from cliffracer.actor.handlers import Handler, HandlerTable, Kind
 from cliffracer.actor.timers import Timers
@@ -145,7 +146,16 @@ class _HandlerRef:
                     message.target, f"{path} would wait for itself. Cast instead of calling, or pass the answer along."
                 )
         give_up = self._deadline(message, current)
-        return await host.route(self._address).call(message, give_up)
+        if message.deadline <= host.timers.clock():
+            await anyio.lowlevel.checkpoint()  # a scope that has run out, or was cancelled, has the say
+            raise CallTimeout(message.target, "the time allowed had passed before the call was made; it was not sent")
+        try:
+            return await host.route(self._address).call(message, give_up)
+        except CallTimeout:
+            if give_up == inf:
+                # The callee saw the time run out a moment before the scope around this call does.
+                await anyio.sleep_until(message.deadline)
+            raise
 
     def _deadline(self, message: Message, current: Message | None) -> float:
         """Set the deadline of `message`; return when to give up, infinite if a cancel scope around the call does it."""
@@ -156,11 +166,7 @@ class _HandlerRef:
         if deadline == inf:
             deadline = now + self._host.call_timeout
         message.deadline = deadline
-        if ambient <= deadline:
-            return inf
-        if deadline <= now:
-            raise CallTimeout(message.target, "the time allowed had passed before the call was made; it was not sent")
-        return deadline
+        return inf if ambient <= deadline else deadline
 
     def __repr__(self) -> str:
         return f"<{self._handler.kind.value} {self._address.name}.{self._handler.name}{self._handler.signature}>"

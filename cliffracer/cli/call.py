@@ -104,7 +104,7 @@ def _payload_of(arguments: tuple[str, ...], payload: str | None) -> bytes:
             raise click.UsageError(f"{name!r} is given twice.")
         try:
             values[name] = json.loads(text, parse_constant=_no_constant)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[name] = text
     return json.dumps(values).encode()
 

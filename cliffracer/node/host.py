@@ -51,7 +51,8 @@ class NodeHost:
     def route(self, address: Address) -> Destination:
         """Return where a message for `address` goes: its mailbox if it runs here, the transport otherwise."""
         prefer_local = self._prefer_local if address.prefer_local is None else address.prefer_local
-        if prefer_local:
+        # A node that drains hears nothing more from outside, not even from itself.
+        if prefer_local or self.draining:
             cell = self.registry.find(address.name)
             if cell is not None and cell.is_here:
                 return cell
@@ -65,6 +66,8 @@ class NodeHost:
 
     async def publish(self, subject: str, value: Any) -> None:
         """Publish an event; see `Actor.publish`."""
+        if "{" in subject:
+            raise ValueError(f"cannot publish to {subject!r}: it holds a brace. Is the f of an f-string missing?")
         if problem := subject_problem(subject):
             raise ValueError(f"cannot publish to {subject!r}: {problem}.")
         payload = encode(value, "json")

@@ -33,11 +33,11 @@ __all__ = ["Intake"]
 class _RemoteReply:
     """Sends the answer to a call to whoever asked for it over the transport. Meets `ReplyTo`."""
 
-    __slots__ = ("_answered", "_host", "_subject", "_target", "_transport", "_wire")
+    __slots__ = ("_answered", "_intake", "_subject", "_target", "_transport", "_wire")
 
-    def __init__(self, transport: Transport, host: Host, subject: str, target: str, wire: Wire) -> None:
+    def __init__(self, transport: Transport, intake: "Intake", subject: str, target: str, wire: Wire) -> None:
         self._transport = transport
-        self._host = host
+        self._intake = intake
         self._subject = subject
         self._target = target
         self._wire: Wire = wire
@@ -62,7 +62,7 @@ class _RemoteReply:
             if headers is None or len(payload) > _SURELY_FITS:
                 self.fail(MessageTooLarge(self._target, f"the answer is too large: {error}"))
         except (TransportError, ValueError) as error:
-            self._host.log.warning("reply_lost", target=self._target, problem=str(error))
+            self._intake.report_lost_reply(self._target, str(error))
 
 
 _SURELY_FITS = 1024  # bytes of an error reply that no broker refuses
@@ -84,6 +84,14 @@ class Intake:
         self._prefix = prefix
         self._subscriptions: dict[str, list[Subscription]] = {}
         self._closed = False
+        self._replies_lost = 0
+        self._loss_reports = Throttle(1.0, host.timers.clock)
+
+    def report_lost_reply(self, target: str, problem: str) -> None:
+        """Count a reply that could not be sent, and log it, at most once a second."""
+        self._replies_lost += 1
+        if self._loss_reports.ready():
+            self._host.log.warning("reply_lost", target=target, problem=problem, total=self._replies_lost)
 
     async def open(self, cell: Cell) -> None:
         """Subscribe to all that `cell` is to hear; does nothing if that is done already, or if the node stops."""
@@ -100,7 +108,7 @@ class Intake:
         self._subscriptions[cell.name] = subscriptions
 
     async def _subscribe(self, cell: Cell, subscriptions: list[Subscription]) -> None:
-        door = _Door(cell, self._transport, self._host, f"{self._prefix}{cell.name}.")
+        door = _Door(cell, self._transport, self, self._host, f"{self._prefix}{cell.name}.")
         group = f"{self._prefix}{cell.name}"
         if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
             subscriptions.append(
@@ -135,9 +143,10 @@ async def _drain(subscriptions: list[Subscription]) -> None:
 class _Door:
     """The way from the transport into one mailbox."""
 
-    def __init__(self, cell: Cell, transport: Transport, host: Host, subject: str) -> None:
+    def __init__(self, cell: Cell, transport: Transport, intake: Intake, host: Host, subject: str) -> None:
         self._cell = cell
         self._transport = transport
+        self._intake = intake
         self._host = host
         self._clock: Callable[[], float] = host.timers.clock
         self._handler_at = len(subject)
@@ -169,7 +178,7 @@ class _Door:
             return self._refuse(refusal, subject, payload, reply)
         if cell.queue.is_full:
             return self._refuse(full_mailbox(message, cell.queue.options.capacity), subject, payload, reply)
-        reply_to = _RemoteReply(self._transport, self._host, reply, message.target, wire_of(payload))
+        reply_to = _RemoteReply(self._transport, self._intake, reply, message.target, wire_of(payload))
         if handler.kind is Kind.CALL:
             message.reply_to = reply_to
         cell.queue.put_nowait(message)
@@ -181,7 +190,6 @@ class _Door:
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""
         cell, name, clock = self._cell, handler.name, self._clock
-        put_or_drop = cell.queue.put_or_drop
 
         def take(subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
             try:
@@ -191,19 +199,21 @@ class _Door:
             except ValueError as error:
                 self._refuse(InvalidMessage(f"{cell.name}.{name}", str(error)), subject, payload, "")
             else:
-                if cell.state is not CellState.OPEN or put_or_drop(message) is not None:
-                    cell.report_drops(1, policy=cell.queue.options.when_full)
+                self._put_or_drop(message)
 
         return take
 
     def _put_or_drop(self, message: Message) -> None:
         cell = self._cell
-        if cell.state is not CellState.OPEN or cell.queue.put_or_drop(message) is not None:
+        if cell.state is not CellState.OPEN:
+            cell.queue.note_drop()
+            cell.report_drops(1, policy="stopped")
+        elif cell.queue.put_or_drop(message) is not None:
             cell.report_drops(1, policy=cell.queue.options.when_full)
 
     def _refuse(self, error: CallError, subject: str, payload: bytes, reply: str) -> None:
         if reply:
-            _RemoteReply(self._transport, self._host, reply, error.target, wire_of(payload)).fail(error)
+            _RemoteReply(self._transport, self._intake, reply, error.target, wire_of(payload)).fail(error)
         if not isinstance(error, InvalidMessage | UnknownHandler):
             return
         self._cell.rejected += 1

@@ -9,10 +9,17 @@ from cliffracer.errors import CliffracerError, StartFailed, TransportError, Tree
 from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.node.host import NodeHost
 from cliffracer.node.settings import Settings
-from cliffracer.observe.logs import Logger
+from cliffracer.observe.logs import Logger, Throttle
 from cliffracer.supervision.spec import Supervisor, worst_stop_time
 from cliffracer.supervision.supervisor import SupervisorProcess
-from cliffracer.transport.contract import Closed, ConnectionEvent, Disconnected, Reconnected, Transport, Trouble
+from cliffracer.transport.contract import (
+    ConnectionClosed,
+    ConnectionEvent,
+    ConnectionLost,
+    ConnectionRestored,
+    Transport,
+    Trouble,
+)
 
 __all__ = ["Life"]
 
@@ -30,6 +37,7 @@ class Life:
         self._root = SupervisorProcess(tree, self.host, tree.id)
         self._settled = anyio.Event()  # the tree has started, or failed to
         self._ended = anyio.Event()
+        self._troubles = Throttle(1.0, self.host.timers.clock)
         self._failure: CliffracerError | None = None
         self._body = anyio.CancelScope()
         # Shielded: whoever cancels the block has the tree stopped in order, and not torn down.
@@ -46,8 +54,10 @@ class Life:
             TreeFailed: The root supervisor gave up; the block was cancelled for that.
         """
         raised: Exception | None = None
+        connected = False
         try:
             await self._transport.connect(self._on_connection_event)
+            connected = True
             self._log.info("broker_connected", url=self._transport.url)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_tree)
@@ -64,7 +74,8 @@ class Life:
             self.is_running = False
             with anyio.CancelScope(shield=True):
                 await self._transport.close()
-            self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
+            if connected:
+                self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
         if self._failure is not None:
             raise self._failure from raised
         if raised is not None:
@@ -113,13 +124,14 @@ class Life:
 
     def _on_connection_event(self, event: ConnectionEvent) -> None:
         match event:
-            case Disconnected(url):
+            case ConnectionLost(url):
                 self._log.warning("broker_disconnected", url=url)
-            case Reconnected(url):
+            case ConnectionRestored(url):
                 self._log.info("broker_reconnected", url=url)
             case Trouble(error):
-                self._log.warning("broker_error", error=error)
-            case Closed(error):
+                if self._troubles.ready():
+                    self._log.warning("broker_error", error=error)
+            case ConnectionClosed(error):
                 self._log.error("broker_closed", error=error)
                 self._fail(TreeFailed(f"the broker closed the connection for good: {error}"))
 
@@ -134,7 +146,10 @@ class Life:
                 self._log.info("node_stopping", reason=str(self._failure or "asked to"), worst_case_seconds=worst_case)
                 host.draining = True
                 await host.intake.close_all()
-                await self._drain()
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._cancel_when_ended, tasks.cancel_scope)
+                    await self._drain()
+                    tasks.cancel_scope.cancel()
                 host.stopping = True
                 self._root.request_stop(Shutdown())
                 await self._ended.wait()
@@ -143,6 +158,10 @@ class Life:
             await self._ended.wait()
         for cell in host.registry:
             cell.close(for_good=False)
+
+    async def _cancel_when_ended(self, drain: anyio.CancelScope) -> None:
+        await self._ended.wait()  # the tree gave up: there is nobody left who could empty a mailbox
+        drain.cancel()
 
     async def _drain(self) -> None:
         with anyio.move_on_after(self._settings.drain_timeout) as patience:

@@ -3,16 +3,18 @@
 import importlib.util
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import msgspec
+from anyio.abc import TaskStatus
 
 from cliffracer.actor.actor import Actor, ref_to
 from cliffracer.actor.cell import CellStatistics
-from cliffracer.errors import CliffracerError, NotRunning, SpecError
+from cliffracer.errors import CliffracerError, NotRunning, ServerError, SpecError
 from cliffracer.node.host import NodeHost
 from cliffracer.node.life import Life
 from cliffracer.node.settings import Settings
@@ -25,7 +27,8 @@ from cliffracer.transport.nats import NatsTransport
 __all__ = ["Node"]
 
 A = TypeVar("A", bound=Actor)
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+T = TypeVar("T")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Node:
@@ -135,7 +138,7 @@ class Node:
     # The node as a process
 
     async def serve(self) -> None:
-        """Run until SIGINT or SIGTERM, and stop in order; a second signal stops at once.
+        """Run until SIGINT, SIGTERM or SIGHUP, and stop in order; a second signal stops at once.
 
         Raises:
             ConnectFailed: There is no broker.
@@ -144,20 +147,24 @@ class Node:
         """
         stop = anyio.Event()
         failure: CliffracerError | None = None
-        with anyio.CancelScope() as starting:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._heed_signals, stop, starting)
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as starting:
+                # Heard from before the start until after the end, whatever is cancelled between.
+                await tasks.start(self._heed_signals, stop, starting)
                 try:
                     async with self:
                         await stop.wait()
                 except CliffracerError as error:
                     failure = error  # raised below: the task group would wrap it
-                tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
-    async def _heed_signals(self, stop: anyio.Event, starting: anyio.CancelScope) -> None:
+    async def _heed_signals(
+        self, stop: anyio.Event, starting: anyio.CancelScope, *, task_status: TaskStatus[None]
+    ) -> None:
         with anyio.open_signal_receiver(*_SIGNALS) as signals:
+            task_status.started()
             async for number in signals:
                 life = self._life
                 if stop.is_set() and life is not None:
@@ -169,28 +176,23 @@ class Node:
                     stop.set()
 
     def run(self) -> None:
-        """Be the process: run until SIGINT or SIGTERM.
+        """Be the process: run until SIGINT, SIGTERM or SIGHUP.
 
         Raises:
             SystemExit: With 1 if the node could not start or its tree gave up; the log says why.
+            ServerError: The server that was to come with the node could not be started.
         """
         try:
             run_on_asyncio(self.serve)
+        except ServerError:
+            raise  # nothing has run yet; whoever asked for a server is told what to do
         except CliffracerError as error:
-            self.exit_failed(error)
-
-    def exit_failed(self, error: CliffracerError) -> NoReturn:
-        """Log why the node failed, and end the process with code 1.
-
-        Raises:
-            SystemExit: Always.
-        """
-        self._log.critical("node_failed", reason=str(error))
-        sys.exit(1)
+            self._log.critical("node_failed", reason=str(error))
+            sys.exit(1)
 
 
-def run_on_asyncio(function: Any) -> Any:
-    """Run an async function on asyncio, on uvloop if that is installed."""
+def run_on_asyncio(function: Callable[[], Awaitable[T]]) -> T:
+    """Run an async function on asyncio, on uvloop if that is installed, and return what it returns."""
     return anyio.run(
         function, backend="asyncio", backend_options={"use_uvloop": importlib.util.find_spec("uvloop") is not None}
     )

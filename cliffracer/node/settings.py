@@ -8,7 +8,7 @@ import difflib
 import os
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,11 +17,22 @@ from msgspec import Struct
 from cliffracer.errors import SettingsError
 from cliffracer.names import is_namespace
 from cliffracer.observe.logs import LogFormat, LogLevel
-from cliffracer.transport.nats import NatsOptions
+from cliffracer.transport.nats import NatsOptions, without_credentials
 
 __all__ = ["Settings"]
 
 _PREFIX = "CLIFFRACER_"
+# What settings given by hand must be; those from the environment are converted before they come here.
+_KINDS: dict[str, tuple[type | frozenset[str], str]] = {
+    "nats_connect_timeout": (float, "number of seconds"),
+    "call_timeout": (float, "number of seconds"),
+    "drain_timeout": (float, "number of seconds"),
+    "namespace": (str, "text"),
+    "node_name": (str, "text"),
+    "prefer_local": (bool, "True or False"),
+    "log_level": (frozenset(get_args(LogLevel)), f"level; use one of {', '.join(get_args(LogLevel))}"),
+    "log_format": (frozenset(get_args(LogFormat)), f"format; use one of {', '.join(get_args(LogFormat))}"),
+}
 _SCHEMES = ("nats", "tls")
 
 
@@ -71,9 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             SettingsError: A value is out of range.
         """
-        for field in ("nats_connect_timeout", "call_timeout", "drain_timeout"):
-            if not 0 < getattr(self, field) < float("inf"):
-                raise SettingsError(f"{_variable(field)}: {getattr(self, field)!r} is no number of seconds above zero.")
+        _check_kinds(self)
         if self.namespace and not is_namespace(self.namespace):
             raise SettingsError(
                 f"{_variable('namespace')}: {self.namespace!r} is no namespace; "
@@ -82,7 +91,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for url in self.servers():
             if not _is_address(url):
                 raise SettingsError(
-                    f"{_variable('nats_url')}: {_shown(url)!r} is no NATS address; write nats://HOST:4222, or none."
+                    f"{_variable('nats_url')}: {without_credentials(url)!r} is no NATS address; "
+                    "write nats://HOST:4222, or none."
                 )
         if (self.nats_user is None) != (self.nats_password is None):
             raise SettingsError(
@@ -159,12 +169,19 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _shown(url: str) -> str:
-    scheme, _, rest = url.rpartition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
-
-
 def _unknown(field: str, known: tuple[str, ...]) -> str:
     close = difflib.get_close_matches(field, known, n=1)
     hint = f"did you mean {_variable(close[0])}?" if close else f"known are {', '.join(map(_variable, known))}."
     return f"{_variable(field)} is no setting; {hint}"
+
+
+def _check_kinds(settings: Settings) -> None:
+    for field, (kinds, what) in _KINDS.items():
+        value = getattr(settings, field)
+        if kinds is float and type(value) is int:
+            continue
+        if not (value in kinds if isinstance(kinds, frozenset) else isinstance(value, kinds)):
+            raise SettingsError(f"{_variable(field)}: {value!r} is no {what}.")
+    for field in ("nats_connect_timeout", "call_timeout", "drain_timeout"):
+        if not 0 < getattr(settings, field) < float("inf"):
+            raise SettingsError(f"{_variable(field)}: {getattr(settings, field)!r} is no number of seconds above zero.")

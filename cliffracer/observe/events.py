@@ -12,9 +12,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "handler_answered_with_error": ("handler", "error", "incident"),
     "messages_dropped": ("actor", "count", "total", "capacity", "policy"),
     "message_rejected": ("actor", "subject", "problem"),
-    "reply_lost": ("target", "problem"),
+    "reply_lost": ("target", "problem", "total"),
     # supervision
-    "function_crashed": ("supervisor", "child", "incident", "error"),
+    "child_crashed": ("supervisor", "child", "incident", "error"),
     "child_started": ("supervisor", "child", "incarnation"),
     "child_start_failed": ("supervisor", "child", "incarnation", "reason"),
     "child_ended": ("supervisor", "child", "incarnation", "reason"),

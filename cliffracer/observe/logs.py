@@ -7,6 +7,7 @@ node keeps its own logging as it is.
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -40,13 +41,28 @@ def make_logger(level: LogLevel = "info", form: LogFormat = "auto", stream: Text
     return cast(
         "Logger",
         structlog.wrap_logger(
-            structlog.PrintLogger(out),
+            structlog.WriteLogger(cast("TextIO", _Patient(out))),
             processors=processors,
             wrapper_class=structlog.make_filtering_bound_logger(level),
             context_class=dict,
             cache_logger_on_first_use=True,
         ).bind(),
     )
+
+
+class _Patient:
+    """A stream whose other end may be gone, or whose disk may be full: nobody falls over what it cannot take."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _add_correlation(_: WrappedLogger, __: str, line: EventDict) -> EventDict:

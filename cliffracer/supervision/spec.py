@@ -12,7 +12,7 @@ from typing import Any, Literal, ParamSpec, TypeAlias, get_args, overload
 import msgspec
 from msgspec import Struct
 
-from cliffracer.actor.actor import Actor, ActorStart, Restart, Shutdown
+from cliffracer.actor.actor import Actor, ActorStart, Restart, ShutdownTime
 from cliffracer.actor.mailbox import Mailbox
 from cliffracer.errors import SpecError, snake_case
 from cliffracer.names import is_name
@@ -47,7 +47,7 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     id: str
     start: "Start"
     restart: Restart = "permanent"
-    shutdown: Shutdown = 5.0
+    shutdown: ShutdownTime = 5.0
     start_timeout: float | None = None
     name: str | None = None
     mailbox: Mailbox | None = None
@@ -208,7 +208,7 @@ def _check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict
 
 def _child_of(supervisor: str, item: Any) -> ChildSpec:
     if isinstance(item, ChildSpec):
-        return item
+        return _checked(item)
     if isinstance(item, Supervisor):
         return child(item)
     label = f"Supervisor({supervisor!r})"
@@ -221,6 +221,8 @@ def _child_of(supervisor: str, item: Any) -> ChildSpec:
 
 def _checked(spec: ChildSpec) -> ChildSpec:
     label = f"child {spec.id!r}"
+    if not isinstance(spec.start, ActorStart | FunctionStart | Supervisor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SpecError(f"{label}: start={spec.start!r}.", _CHILD_HELP)
     if not is_name(spec.id):
         raise SpecError(f"{label}: that is no id.", "use 1 to 64 letters, digits, '_' and '-'.")
     if spec.restart not in get_args(Restart):

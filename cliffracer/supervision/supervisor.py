@@ -16,7 +16,7 @@ from cliffracer.actor.actor import ActorStart
 from cliffracer.actor.cell import Cell
 from cliffracer.actor.loop import crash_of, is_outside_force, run_incarnation
 from cliffracer.actor.ref import Host
-from cliffracer.exits import Exit, Killed, Normal, Shutdown, is_clean
+from cliffracer.exits import Crashed, Exit, Killed, Normal, Shutdown, is_clean
 from cliffracer.supervision.intensity import Intensity
 from cliffracer.supervision.spec import ChildSpec, FunctionStart, Supervisor
 from cliffracer.supervision.strategy import (
@@ -32,6 +32,8 @@ from cliffracer.supervision.strategy import (
 )
 
 __all__ = ["SupervisorProcess", "TreeHost"]
+
+_IMPATIENT = 5.0  # seconds for a start that delays a stop, where the child's own shutdown time says nothing
 
 
 class TreeHost(Host, Protocol):
@@ -196,15 +198,19 @@ class SupervisorProcess:
         running = _Running(spec, self._next_incarnation(spec))
         tasks.start_soon(self._run_child, running)
         try:
-            with anyio.CancelScope() as self._start_in_progress, anyio.move_on_after(spec.start_timeout) as patience:
+            timeout = self._start_timeout(spec)
+            with anyio.CancelScope() as self._start_in_progress, anyio.move_on_after(timeout) as patience:
                 await running.settled.wait()
         finally:
             self._start_in_progress = None
         if not running.settled.is_set():
-            running.scope.cancel()
+            if isinstance(spec.start, Supervisor):
+                running.request_stop(Shutdown())  # what it has started so far stops in order
+            else:
+                running.scope.cancel()
             await running.ended.wait()
             if patience.cancelled_caught:
-                running.reason = Shutdown(f"start took longer than {spec.start_timeout} s")
+                running.reason = Shutdown(f"start took longer than {timeout} s")
         if running.started:
             self._running[spec.id] = running
             self._machine.started(spec.id, running.incarnation)
@@ -214,6 +220,13 @@ class SupervisorProcess:
         tell = self._log.debug if self._stop_ordered else self._log.error
         tell("child_start_failed", child=spec.id, incarnation=running.incarnation, reason=str(running.reason))
         return running.reason
+
+    def _start_timeout(self, spec: ChildSpec) -> float | None:
+        if not self._stop_ordered:
+            return spec.start_timeout
+        # The order to stop waits behind this start, so the start may take no longer than a stop.
+        limit = _IMPATIENT if isinstance(spec.shutdown, str) else spec.shutdown
+        return limit if spec.start_timeout is None else min(limit, spec.start_timeout)
 
     def _next_incarnation(self, spec: ChildSpec) -> int:
         if spec.name is not None:
@@ -229,6 +242,9 @@ class SupervisorProcess:
         try:
             with running.scope:
                 running.reason = await self._body(running)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, not of the child's; its siblings shall not fall with it
+            running.reason = crash_of(error)
+            self._log_crash(running, running.reason, error)
         finally:
             running.settled.set()
             running.ended.set()
@@ -273,18 +289,17 @@ class SupervisorProcess:
         except BaseException as error:
             if not is_outside_force(error):
                 reason = crash_of(error)
-                self._log.error(
-                    "function_crashed",
-                    child=running.spec.id,
-                    incident=reason.incident,
-                    error=reason.error,
-                    exc_info=error,
-                )
+                self._log_crash(running, reason, error)
                 return reason
             if stop_reasons:
                 running.reason = stop_reasons[0]
             raise
         return Normal()
+
+    def _log_crash(self, running: _Running, reason: Crashed, error: BaseException) -> None:
+        self._log.error(
+            "child_crashed", child=running.spec.id, incident=reason.incident, error=reason.error, exc_info=error
+        )
 
     # Stop
 

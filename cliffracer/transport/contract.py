@@ -9,11 +9,11 @@ from msgspec import Struct
 from cliffracer.errors import PayloadTooLarge
 
 __all__ = [
-    "Closed",
+    "ConnectionClosed",
     "ConnectionEvent",
-    "Disconnected",
+    "ConnectionLost",
+    "ConnectionRestored",
     "Headers",
-    "Reconnected",
     "Response",
     "Sink",
     "Subscription",
@@ -38,13 +38,13 @@ class Response(Struct, frozen=True, gc=False):
     headers: Headers | None = None
 
 
-class Disconnected(Struct, frozen=True):
+class ConnectionLost(Struct, frozen=True):
     """The connection is down; the transport tries to get it back."""
 
     url: str
 
 
-class Reconnected(Struct, frozen=True):
+class ConnectionRestored(Struct, frozen=True):
     """The connection is back, and so are all subscriptions."""
 
     url: str
@@ -56,13 +56,13 @@ class Trouble(Struct, frozen=True):
     error: str
 
 
-class Closed(Struct, frozen=True):
+class ConnectionClosed(Struct, frozen=True):
     """The connection is gone for good, and nobody asked for that."""
 
     error: str
 
 
-ConnectionEvent: TypeAlias = Disconnected | Reconnected | Trouble | Closed
+ConnectionEvent: TypeAlias = ConnectionLost | ConnectionRestored | Trouble | ConnectionClosed
 
 
 class Subscription(ABC):

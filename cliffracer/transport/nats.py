@@ -26,7 +26,6 @@ import ssl
 from collections.abc import Callable
 from itertools import count
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.lowlevel
@@ -46,11 +45,11 @@ from cliffracer.errors import (
 from cliffracer.exits import summary_of
 from cliffracer.names import subject_problem
 from cliffracer.transport.contract import (
-    Closed,
+    ConnectionClosed,
     ConnectionEvent,
-    Disconnected,
+    ConnectionLost,
+    ConnectionRestored,
     Headers,
-    Reconnected,
     Response,
     Sink,
     Subscription,
@@ -59,11 +58,12 @@ from cliffracer.transport.contract import (
     check_size,
 )
 
-__all__ = ["MAPPED_ERRORS", "NatsOptions", "NatsTransport"]
+__all__ = ["MAPPED_ERRORS", "NatsOptions", "NatsTransport", "without_credentials"]
 
 _ROOM = 8 * 1024 * 1024  # bytes in the outbound buffer above which `publish` and `request` wait
 _LIMIT = 64 * 1024 * 1024  # bytes above which nothing at all is taken in
 _PAUSE_EVERY = 64  # publishes after which others get a turn
+_READ_AT_ONCE = 256  # messages taken in before the actors get a turn
 _PING_INTERVAL = 15  # seconds: a dead peer is noticed after two of them
 _RECONNECT_WAIT = 0.5  # seconds between two attempts
 _FLUSH_TIMEOUT = 10  # seconds
@@ -130,7 +130,10 @@ class _DirectSink:
         try:
             self._sink(subject, payload, reply, headers)
         except Exception as error:  # noqa: BLE001 - the edge to nats-py: what escapes here ends its read loop for good
-            self._on_fault(Trouble(f"a message to {subject!r} was lost to a fault in its sink: {summary_of(error)}"))
+            self.drop(f"a message to {subject!r} was lost to a fault in its sink: {summary_of(error)}")
+
+    def drop(self, why: str) -> None:
+        self._on_fault(Trouble(why))
 
 
 class _Client(Client):
@@ -138,6 +141,10 @@ class _Client(Client):
 
     Without it, all works the same by way of `_DirectSink.set_result`, only slower: the contract tests run both ways.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._delivered = 0
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         subscription: Any = self._subs.get(sid)
@@ -148,7 +155,17 @@ class _Client(Client):
         stats: dict[str, int] = self.stats
         stats["in_msgs"] += 1
         stats["in_bytes"] += len(data)
-        sink.take(subject.decode(), data, reply.decode(), await self._process_headers(headers) if headers else None)
+        try:
+            parsed = await self._process_headers(headers) if headers else None
+            where, whence = subject.decode(), reply.decode()
+        except Exception as error:  # noqa: BLE001 - one malformed message must not end the read loop of all
+            sink.drop(f"a malformed message was dropped: {summary_of(error)}")
+        else:
+            sink.take(where, data, whence, parsed)
+        self._delivered += 1
+        if self._delivered % _READ_AT_ONCE == 0:
+            # nats-py goes on for as long as its buffer lasts, which is more than a mailbox holds.
+            await asyncio.sleep(0)
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
@@ -192,7 +209,7 @@ class NatsTransport(Transport):
         """The server in use, or the configured ones."""
         connected = self._client.connected_url
         servers = [connected.geturl()] if connected is not None else self._options.servers
-        return ", ".join(_without_credentials(server) for server in servers)
+        return ", ".join(without_credentials(server) for server in servers)
 
     @property
     def is_connected(self) -> bool:
@@ -249,15 +266,15 @@ class NatsTransport(Transport):
                 "the connection broke while the reply was awaited; the request may have been carried out"
             )
             if not self._closing:
-                self._on_event(Disconnected(self.url))
+                self._on_event(ConnectionLost(self.url))
 
         async def on_reconnected() -> None:
-            self._on_event(Reconnected(self.url))
+            self._on_event(ConnectionRestored(self.url))
 
         async def on_closed() -> None:
             self._fail_requests("the connection was closed while the reply was awaited")
             if not self._closing:
-                self._on_event(Closed(summary_of(self._client.last_error or OSError("no reason given"))))
+                self._on_event(ConnectionClosed(summary_of(self._client.last_error or OSError("no reason given"))))
 
         return {"disconnected_cb": on_disconnected, "reconnected_cb": on_reconnected, "closed_cb": on_closed}
 
@@ -465,6 +482,7 @@ def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> 
         reply.set_exception(RequestTimeout(f"no reply from {subject!r} within {timeout:g} s"))
 
 
-def _without_credentials(server: str) -> str:
-    parts = urlsplit(server if "://" in server else f"nats://{server}")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def without_credentials(server: str) -> str:
+    """Return the address `server` as it may be shown."""
+    scheme, colon, rest = server.rpartition("://")
+    return scheme + colon + rest.rpartition("@")[2]

@@ -5,16 +5,19 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
+import msgspec
 from anyio.abc import Process
 
 from cliffracer.errors import ServerError
+from cliffracer.transport.contract import ConnectionEvent
+from cliffracer.transport.nats import NatsOptions, NatsTransport
 
-__all__ = ["find_server_binary", "run_server"]
+__all__ = ["EmbeddedNatsTransport", "find_server_binary", "run_server"]
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 10.0  # seconds
@@ -78,6 +81,38 @@ async def run_server(port: int = 4222) -> AsyncGenerator[str, None]:
         finally:
             with anyio.CancelScope(shield=True):
                 await _stop(process)
+
+
+class EmbeddedNatsTransport(NatsTransport):
+    """A connection to a server that comes and goes with it: it stops after all that needs it, however that ends."""
+
+    def __init__(self, port: int, options: NatsOptions) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            port: The port on loopback that the server is to listen on.
+            options: How to reach it; `servers` is set here.
+        """
+        super().__init__(msgspec.structs.replace(options, servers=(f"nats://{_HOST}:{port}",)))
+        self._port = port
+        self._server = AsyncExitStack()
+
+    async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
+        """Start the server, and connect.
+
+        Raises:
+            ServerError: The server did not start; the message says what to do.
+            ConnectFailed: It started, and could not be reached.
+        """
+        await self._server.enter_async_context(run_server(self._port))
+        await super().connect(on_event)
+
+    async def close(self) -> None:
+        """Close the connection, and stop the server."""
+        try:
+            await super().close()
+        finally:
+            await self._server.aclose()
 
 
 def _claim_port(port: int) -> int:

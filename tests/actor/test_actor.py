@@ -1,5 +1,6 @@
 """One actor, seen from outside: what its handlers do, and what its callers get."""
 
+import gc
 from typing import Any
 
 import anyio
@@ -176,6 +177,72 @@ async def test_ambient_scope_is_the_deadline_and_may_be_longer_than_the_default(
             assert await node.ref(Counter).slow(20.0, "done") == "done"
         with pytest.raises(TimeoutError), anyio.fail_after(1.0):
             await node.ref(Counter).slow(20.0)
+
+
+@pytest.mark.parametrize("prefer_local", [True, False], ids=["mailbox", "transport"])
+async def test_scope_around_a_call_moves_on_even_if_the_callee_saw_the_time_run_out_first(
+    run_node, virtual_time, prefer_local
+):
+    async with run_node(child(Counter)) as node:
+        counter = node.ref(Counter, prefer_local=prefer_local)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(counter.slow, 1.0, "first")
+            await anyio.wait_all_tasks_blocked()
+            with anyio.move_on_after(1.0) as scope:
+                await counter.add(1)
+        assert scope.cancelled_caught
+        assert await counter.add(0) == 0
+
+
+@pytest.mark.parametrize("prefer_local", [True, False], ids=["mailbox", "transport"])
+async def test_call_made_in_a_cancelled_scope_is_not_sent(run_node, prefer_local):
+    async with run_node(child(Counter)) as node:
+        counter = node.ref(Counter, prefer_local=prefer_local)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await counter.add(1)
+        assert scope.cancelled_caught
+        assert await counter.add(0) == 0
+
+
+async def test_failed_calls_leave_no_garbage_behind(run_node):
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(thing, TooMuch) for thing in gc.get_objects())
+
+    async with run_node(child(Counter)) as node:
+        before = alive()
+        for _ in range(50):
+            with pytest.raises(TooMuch):
+                await node.ref(Counter).take(1)
+        assert alive() <= before + 1
+
+
+async def test_sender_that_waits_for_room_is_told_when_the_actor_stops_for_good(run_node, virtual_time):
+    told: list[str] = []
+
+    async def send(counter: Counter) -> None:
+        try:
+            await counter.set(1)
+            told.append("queued")
+        except Stopping:
+            told.append("stopping")
+
+    settings = Settings(drain_timeout=0.5, call_timeout=100.0)
+    async with anyio.create_task_group() as tasks:
+        async with run_node(child(Counter).replace(mailbox=Mailbox(1), shutdown=0.5), settings=settings) as node:
+            counter = node.ref(Counter)
+            tasks.start_soon(_expect_killed, counter)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(3):
+                tasks.start_soon(send, counter)
+                await anyio.wait_all_tasks_blocked()
+    assert told == ["queued", "stopping", "stopping"]
+
+
+async def _expect_killed(counter: Counter) -> None:
+    with pytest.raises(ActorCrashed):
+        await counter.slow(50.0)
 
 
 async def test_expired_message_is_not_started(run_node, virtual_time):
@@ -483,6 +550,10 @@ class Desk(Actor):
         self.now -= 1
         return self.most
 
+    @call
+    async def alone(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
     @call(concurrent=True)
     async def crash(self, after: float = 0.0) -> None:
         await anyio.sleep(after)
@@ -532,6 +603,19 @@ async def test_call_that_waits_for_a_slot_is_handled_by_the_next_incarnation_aft
             await anyio.wait_all_tasks_blocked()
             tasks.start_soon(wait_for_a_slot, desk)
     assert answers == [1]
+
+
+async def test_crash_of_a_concurrent_handler_cancels_the_sequential_one_at_once(run_node, virtual_time):
+    async with run_node(child(Desk)) as node:
+        desk = node.ref(Desk)
+        begin = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_crash_quietly, desk, 0.5)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(ActorCrashed):
+                await desk.alone(4.0)
+        assert anyio.current_time() - begin == pytest.approx(0.5)
+        assert await desk.peak() == 0
 
 
 async def test_stop_is_heard_while_a_call_waits_for_a_slot_and_its_caller_is_told(run_node, virtual_time):

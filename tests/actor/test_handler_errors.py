@@ -316,3 +316,12 @@ def test_decorator_that_lost_its_parentheses_does_not_make_a_handler_that_nobody
         class Shop(Actor):
             @decorator
             async def reserve(self) -> None: ...
+
+
+def test_method_with_two_decorators_is_refused():
+    with pytest.raises(DefinitionError, match="'report' has two decorators"):
+
+        class Shop(Actor):
+            @every(5.0)
+            @call
+            async def report(self) -> None: ...

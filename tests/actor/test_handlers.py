@@ -338,7 +338,7 @@ def test_inherited_handler_keeps_the_types_of_its_own_module(tmp_path):
 
 
 def test_line_of_a_class_with_a_metaclass_is_its_own():
-    import abc  # noqa: PLC0415
+    import abc
 
     with pytest.raises(DefinitionError) as caught:
 

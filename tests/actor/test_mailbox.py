@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueFull
+from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared, QueueFull
 from cliffracer.envelope import Message, Stop
 from cliffracer.exits import Normal, Shutdown
 
@@ -156,7 +156,7 @@ def test_drop_old_drops_the_new_one_where_somebody_waits_for_all_the_others():
 
 
 def test_drop_old_never_drops_a_tick():
-    queue = MessageQueue(Mailbox(2, "drop_old"))
+    queue = MessageQueue(Mailbox(1, "drop_old"))
     queue.put_tick(tick())
     queue.put_nowait(cast("a"))
     dropped = queue.put_or_drop(cast("b"))
@@ -385,14 +385,19 @@ def test_tick_can_be_queued_again_after_clear():
     assert drained(queue) == ["tick"]
 
 
-async def test_clear_lets_senders_go_and_returns_what_they_brought():
+async def test_clear_turns_away_the_senders_that_wait():
     queue = queue_of(cast("a"), capacity=1)
+
+    async def send(message: Message) -> None:
+        with pytest.raises(QueueCleared):
+            await queue.put(message)
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(queue.put, call("b"))
+        tasks.start_soon(send, call("b"))
         await settle()
-        tasks.start_soon(queue.put, call("c"))
+        tasks.start_soon(send, cast("c"))
         await settle()
         left = queue.clear()
-    assert [message.handler for message in left] == ["a", "b", "c"]
+    assert [message.handler for message in left] == ["a"]
     assert queue.statistics() == MailboxStatistics(depth=0, capacity=1, senders_waiting=0, dropped=1)
     assert drained(queue) == []

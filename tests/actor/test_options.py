@@ -180,3 +180,43 @@ def test_mailbox_is_a_value():
     assert Mailbox(7) == Mailbox(7, "drop_new")
     with pytest.raises(AttributeError):
         Mailbox(7).capacity = 8
+
+
+def test_class_body_may_not_hide_what_an_actor_has():
+    with pytest.raises(DefinitionError, match=r"Shop\.name hides Actor\.name"):
+
+        class Shop(Actor):
+            name = "shop"  # type: ignore[assignment]
+
+    with pytest.raises(DefinitionError, match=r"Other\.ref hides Actor\.ref"):
+
+        class Other(Actor):
+            def ref(self): ...
+
+
+def test_hooks_that_could_not_be_awaited_are_refused():
+    with pytest.raises(DefinitionError, match=r"write 'async def on_stop\(self, reason: Exit\) -> None"):
+
+        class Shop(Actor):
+            async def on_stop(self): ...
+
+    with pytest.raises(DefinitionError, match=r"write 'async def on_start\(self\) -> None"):
+
+        class Other(Actor):
+            def on_start(self): ...
+
+
+@pytest.mark.parametrize("answers", [[ValueError], ValueError, (ValueError, "x"), (BaseException,)])
+def test_answers_are_a_tuple_of_exception_classes(answers):
+    with pytest.raises(DefinitionError, match="use a tuple of exception classes"):
+        type("Shop", (Actor,), {"answers": answers, "__module__": __name__})
+
+
+@pytest.mark.parametrize(
+    "options", [{"start_timeout": 0.0}, {"start_timeout": -1.0}, {"shutdown": -1.0}, {"shutdown": float("inf")}]
+)
+def test_times_on_the_class_line_are_checked_like_those_of_a_child(options):
+    with pytest.raises(DefinitionError, match=next(iter(options))):
+
+        class Shop(Actor, **options):
+            pass

@@ -144,7 +144,7 @@ async def test_one_member_of_a_queue_group_gets_each_message(connect, prefix):
     for number in range(200):
         await here.publish(f"{prefix}.a", str(number).encode())
     with anyio.fail_after(5.0):
-        while sum(len(sink.received) for sink in sinks) < 200:  # noqa: ASYNC110 - two sinks to wait for
+        while sum(len(sink.received) for sink in sinks) < 200:
             await anyio.sleep(0.001)
     assert sorted(int(p) for sink in sinks for p in sink.payloads) == list(range(200))
     assert all(sink.received for sink in sinks)

@@ -15,6 +15,7 @@ from cliffracer import (
     SpecError,
     Stopping,
     Supervisor,
+    TreeFailed,
     call,
     cast,
     child,
@@ -82,6 +83,36 @@ async def test_draining_waits_for_messages_that_draining_itself_causes(run_node,
         for number in range(5):
             await node.ref(Relay).note(number)
     assert done == [0, 1, 2, 3, 4]
+
+
+async def test_draining_node_reaches_its_own_actors_also_by_refs_that_prefer_the_broker(run_node, virtual_time):
+    class Far(Actor):
+        @cast
+        async def note(self, number: int) -> None:
+            await anyio.sleep(1.0)
+            await self.ref(Slow, prefer_local=False).work(number)
+
+    done: list[int] = []
+    async with run_node(child(Slow, done, 0.1), child(Far)) as node:
+        for number in range(3):
+            await node.ref(Far).note(number)
+    assert done == [0, 1, 2]
+
+
+async def test_tree_that_gives_up_while_the_node_drains_ends_the_drain(run_node, virtual_time):
+    class Doomed(Actor):
+        @cast
+        async def die(self) -> None:
+            await anyio.sleep(1.0)
+            raise RuntimeError
+
+    begin = anyio.current_time()
+    with pytest.raises(TreeFailed):
+        async with run_node(child(Doomed), max_restarts=0, settings=Settings(drain_timeout=500.0)) as node:
+            await node.ref(Doomed).die()
+            await node.ref(Doomed).die()
+            begin = anyio.current_time()
+    assert anyio.current_time() - begin < 10.0
 
 
 async def test_drain_that_takes_too_long_ends_and_names_the_busy(run_node, virtual_time, lines):

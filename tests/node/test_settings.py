@@ -78,6 +78,15 @@ def test_values_given_by_hand_are_checked_like_those_read():
         Settings(drain_timeout=0)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{"log_level": "loud"}, {"call_timeout": "5"}, {"prefer_local": "yes"}, {"namespace": None}, {"log_format": 1}],
+)
+def test_values_given_by_hand_must_be_of_the_right_type(values):
+    with pytest.raises(SettingsError, match=f"CLIFFRACER_{next(iter(values)).upper()}"):
+        Settings(**values)
+
+
 def test_password_in_an_address_is_not_shown():
     with pytest.raises(SettingsError) as error:
         Settings(nats_url="nat://joe:s3cret@host:4222")

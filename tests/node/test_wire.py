@@ -18,6 +18,20 @@ class SoldOut(Refusal):
     """Nothing left."""
 
 
+class Careless(Refusal):
+    def __init__(self) -> None:
+        pass
+
+
+class Mute(Refusal):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Sly(Exception):
+    exceptions = None
+
+
 class Stock(msgspec.Struct):
     sku: str
     qty: int
@@ -53,8 +67,23 @@ class Shelf(Actor, mailbox=Mailbox(2)):
         return "x" * (2 * 1024 * 1024)
 
     @call
-    async def refuse_badly(self) -> None:
-        raise SoldOut("no", data=object())
+    async def refuse_badly(self, how: str) -> None:
+        match how:
+            case "data that cannot be encoded":
+                raise SoldOut("no", data=object())
+            case "data nested too deep":
+                data: list[object] = []
+                for _ in range(100_000):
+                    data = [data]
+                raise SoldOut("no", data=data)
+            case "lone surrogate":
+                raise SoldOut("\ud800")
+            case "no super().__init__":
+                raise Careless
+            case "no text":
+                raise Mute("no")
+            case _:
+                raise Sly
 
     @call
     async def liar(self) -> int:
@@ -245,8 +274,19 @@ async def test_answer_that_cannot_be_encoded_is_a_crash_of_the_actor(wire):
     assert code == "crashed"
 
 
-async def test_refusal_whose_data_cannot_be_encoded_is_a_crash_of_the_actor_alone(wire):
-    code, _, _ = await wire.fails("shelf.refuse_badly", b"{}")
+@pytest.mark.parametrize(
+    "how",
+    [
+        "data that cannot be encoded",
+        "data nested too deep",
+        "lone surrogate",
+        "no super().__init__",
+        "no text",
+        "exceptions that is no list",
+    ],
+)
+async def test_refusal_that_cannot_be_told_is_a_crash_of_the_actor_alone(wire, how):
+    code, _, _ = await wire.fails("shelf.refuse_badly", msgspec.json.encode({"how": how}))
     assert code == "crashed"
     assert (await wire.ask("shelf.reserve", b'{"sku": "A1"}')).payload == b"9"
 

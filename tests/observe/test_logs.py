@@ -213,3 +213,21 @@ def test_throttles_count_each_for_itself():
     assert first.ready()
     assert second.ready()
     assert not first.ready()
+
+
+class Gone:
+    """A stream whose other end is closed."""
+
+    def write(self, text):
+        raise OSError("No space left on device")
+
+    def flush(self):
+        raise ValueError("I/O operation on closed file")
+
+    def isatty(self):
+        return False
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_stream_that_takes_nothing_more_does_not_make_logging_fail(form):
+    make_logger(form=form, stream=Gone()).error("actor_crashed", error="x")

@@ -290,6 +290,36 @@ async def test_start_that_hangs_fails_after_its_start_timeout(run_node, virtual_
     assert journal == ["start a", "stop a Shutdown"]
 
 
+async def test_start_that_fails_or_is_cancelled_stops_what_a_nested_supervisor_had_started_in_order(
+    run_node, virtual_time
+):
+    journal: Journal = []
+    inner = child(Supervisor("inner", worker("x", journal), child(Hanging))).replace(start_timeout=2.0)
+    with pytest.raises(StartFailed, match="start took longer than"):
+        async with run_node(inner):
+            pytest.fail("the block must not run")
+    with anyio.move_on_after(1.0):
+        async with run_node(inner):
+            pytest.fail("the block must not run")
+    assert journal == ["start x", "stop x Shutdown"] * 2
+
+
+async def test_restart_that_hangs_does_not_keep_a_node_from_stopping(run_node, virtual_time):
+    class Sticky(Actor, shutdown=1.0):
+        async def on_start(self) -> None:
+            if self.incarnation > 1:
+                await anyio.sleep_forever()
+
+        async def on_stop(self, reason: Exit) -> None:
+            await anyio.sleep(0.5)
+
+    journal: Journal = []
+    async with run_node(child(Sticky), worker("b", journal), strategy="one_for_all") as node:
+        await crash(node, "b")  # Sticky takes its time to stop, and then hangs in its start
+        begin = anyio.current_time()
+    assert anyio.current_time() - begin < 5.0
+
+
 async def test_cancelling_the_start_of_a_node_stops_what_had_started(run_node, virtual_time):
     journal: Journal = []
     with anyio.move_on_after(1.0) as scope:

@@ -252,8 +252,8 @@ async def test_tls_with_a_private_ca_reaches_the_server(log, tmp_path):
     _certificates(tmp_path)
     port = _free_port()
     server = subprocess.Popen(
-        [str(find_server_binary()), "-a", "127.0.0.1", "-p", str(port), "--tlsverify", "--tlscacert", f"{tmp_path}/ca.pem",
-         "--tlscert", f"{tmp_path}/server.pem", "--tlskey", f"{tmp_path}/server.key"],
+        [str(find_server_binary()), "-a", "127.0.0.1", "-p", str(port), "--tlsverify", "--tlscacert",
+         f"{tmp_path}/ca.pem", "--tlscert", f"{tmp_path}/server.pem", "--tlskey", f"{tmp_path}/server.key"],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -281,6 +281,59 @@ async def test_embedded_server_has_jetstream_on_and_leaves_nothing_behind():
         await client.close()
     with pytest.raises(ConnectFailed):
         await NatsTransport(NatsOptions(servers=(url,), connect_timeout=0.3)).connect(lambda _: None)
+
+
+async def test_reply_subject_that_cannot_be_published_to_costs_one_line_a_second_and_nobody_else(nats_url, log, lines):
+    host, port = nats_url.removeprefix("nats://").split(":")
+    async with node(nats_url, child(Echo), log=log) as running:
+        async with await anyio.connect_tcp(host, int(port)) as raw:
+            await raw.send(b"CONNECT {}\r\n" + b'PUB echo.echo a..b 12\r\n{"number":1}\r\n' * 50 + b"PING\r\n")
+            with anyio.fail_after(5.0):
+                while running.statistics()["echo"].handled < 50:
+                    await anyio.sleep(0.01)
+        assert await running.ref(Echo, prefer_local=False).echo(2) == 2
+    assert [line["total"] for line in lines if line["event"] == "reply_lost"] == [1]
+
+
+async def test_burst_that_a_quick_actor_can_follow_is_not_dropped(nats_url, log):
+    heard: list[str] = []
+    async with node(nats_url, child(Hearer, heard), log=log) as running:
+        sender = NatsTransport(NatsOptions(servers=(nats_url,)))
+        await sender.connect(lambda _: None)
+        for _ in range(20_000):
+            await sender.publish("news.burst", b"")
+        await sender.close()
+        with anyio.fail_after(10.0):
+            while len(heard) + running.statistics()["hearer"].mailbox.dropped < 40_000:
+                await anyio.sleep(0.01)
+        assert running.statistics()["hearer"].mailbox.dropped == 0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"PUB deaf.\xff 2\r\n{}\r\n",
+        b"PUB deaf.x in\xffbox 2\r\n{}\r\n",
+        b"HPUB deaf.x 8 10\r\nNATS/1.0{}\r\n",
+        b"HPUB deaf.x 16 18\r\nNATS/1.0 \xff\xff\xff\r\n\r\n{}\r\n",
+    ],
+    ids=["subject", "reply", "short header", "status"],
+)
+async def test_malformed_message_is_dropped_and_the_next_one_is_heard(nats_url, frame):
+    heard: list[str] = []
+    events: list[object] = []
+    transport = NatsTransport(NatsOptions(servers=(nats_url,)))
+    await transport.connect(events.append)
+    await transport.subscribe("deaf.>", lambda subject, *_: heard.append(subject))
+    await transport.flush()
+    host, port = nats_url.removeprefix("nats://").split(":")
+    async with await anyio.connect_tcp(host, int(port)) as raw:
+        await raw.send(b'CONNECT {"verbose":false,"headers":true}\r\n' + frame + b"PUB deaf.next 2\r\n{}\r\nPING\r\n")
+        with anyio.fail_after(5.0):
+            while "deaf.next" not in heard:
+                await anyio.sleep(0.01)
+    assert transport.is_connected
+    await transport.close()
 
 
 async def test_oversized_header_and_payload_never_reach_the_server_which_would_close_the_connection(nats_url, log):
@@ -334,8 +387,8 @@ def _certificates(folder) -> None:
             "-subj",
             f"/CN={name}",
         )
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.pem",
-                "-days", "2", "-extfile", "san.cnf")  # fmt: skip
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
+                f"{name}.pem", "-days", "2", "-extfile", "san.cnf")  # fmt: skip
 
 
 def _jwt_server(folder, port: int, nkeys):

@@ -1,0 +1,131 @@
+"""Options, the fixture `compare`, and the one table at the end."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.figures import SIDES, Contender, Question, Row, as_json, environment, table
+from benchmarks.jobs import Job, Loop, Report
+from cliffracer.transport.server import run_server
+
+ROUNDS = 7
+SMOKE_COUNT = 300  # messages at most
+LEGEND = (
+    "Rates: messages a second, median of the rounds. Ratios: median of the ratios of each round (lowest-highest).",
+    "Spread: highest less lowest of our rates, by their median. CPU: processor time a message, ours, control, peer.",
+)
+_ROWS = pytest.StashKey[list[Row]]()
+
+Run = Callable[[Job], Report]
+Compare = Callable[[Question, Loop, Run], Row]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cliffracer benchmarks")
+    group.addoption(
+        "--json", metavar="PATH", type=Path, help="Write all figures, and on what they were taken, to PATH."
+    )
+    group.addoption(
+        "--smoke", action="store_true", help="One round of very few messages: shows that it works, no more."
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ROWS] = []
+    # Its own table knows only our side, and times are no use without the controls beside them.
+    config.option.benchmark_quiet = True
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """The URL of a real nats-server of our own, on a free port."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(run_server(0)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def smoke(pytestconfig: pytest.Config) -> bool:
+    """Whether this is a smoke run."""
+    return bool(pytestconfig.getoption("--smoke"))
+
+
+class MessageClock:
+    """A clock for pytest-benchmark: it shows what the contender's own process measured, per message."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def read(self) -> float:
+        return self._now
+
+    def advance(self, report: Report) -> None:
+        self._now += report.seconds / report.count
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest) -> MessageClock:
+    """The clock that `benchmark` is to read; requested before it, because it looks for its timer when it is made."""
+    clock = MessageClock()
+    request.node.add_marker(pytest.mark.benchmark(timer=clock.read))
+    return clock
+
+
+@pytest.fixture
+def compare(clock: MessageClock, benchmark: BenchmarkFixture, pytestconfig: pytest.Config, smoke: bool) -> Compare:
+    """Return what puts a question to all sides, in turns, and takes the figures down."""
+
+    def put(question: Question, loop: Loop, run: Run) -> Row:
+        if importlib.util.find_spec("uvloop") is None and loop == "uvloop":
+            pytest.skip("uvloop is not installed")
+        row = Row(question, loop)
+
+        def one_round() -> None:
+            turn = len(row.reports["ours"]) % len(SIDES)
+            for side in SIDES[turn:] + SIDES[:turn]:
+                report = run(_job(question, getattr(question, side), loop, smoke=smoke))
+                row.reports[side].append(report)
+                if side == "ours":
+                    clock.advance(report)
+
+        benchmark.pedantic(one_round, rounds=1 if smoke else ROUNDS)
+        benchmark.extra_info.update(row.as_dict())
+        pytestconfig.stash[_ROWS].append(row)
+        return row
+
+    return put
+
+
+def _job(question: Question, contender: Contender, loop: Loop, *, smoke: bool) -> Job:
+    count = min(contender.count, SMOKE_COUNT) if smoke else contender.count
+    return Job(
+        contender=contender.module,
+        role=question.role,
+        loop=loop,
+        warmup=max(count // 10, question.callers),
+        count=count,
+        callers=question.callers,
+        one_core=question.one_core,
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash[_ROWS]
+    if not rows:
+        return
+    smoke = bool(config.getoption("--smoke"))
+    terminalreporter.section("SMOKE RUN: figures mean nothing, do not quote them" if smoke else "benchmarks")
+    for line in table(rows, smoke=smoke):
+        terminalreporter.write_line(line)
+    on = environment()
+    versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
+    terminalreporter.write_line(f"{on['cpu']}, {on['cores']} cores, {on['system']}, {on['python']}; {versions}")
+    for line in LEGEND:
+        terminalreporter.write_line(line)
+    if (path := config.getoption("--json")) is not None:
+        path.write_bytes(as_json(rows, smoke=smoke))
+        terminalreporter.write_line(f"All figures: {path}")

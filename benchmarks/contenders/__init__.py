@@ -1,0 +1,1 @@
+"""Who competes: one module each, one function per role; and what they share."""
