@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,10 @@ __all__ = ["EmbeddedNatsTransport", "find_server_binary", "run_server"]
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 10.0  # seconds
 _STOP_TIMEOUT = 5.0  # seconds
+# A process that is killed cannot stop its server. Linux ends a child with its parent if the child asks for that
+# (prctl PR_SET_PDEATHSIG, SIGTERM), and the wish outlives exec.
+_ASK = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
+_GUARD = [sys.executable, "-ISc", _ASK] if sys.platform == "linux" else []
 
 
 def find_server_binary() -> Path:
@@ -65,7 +70,7 @@ async def run_server(port: int = 4222) -> AsyncGenerator[str, None]:
     port = _claim_port(port)
     with tempfile.TemporaryDirectory(prefix="cliffracer-nats-", ignore_cleanup_errors=True) as folder:
         log = Path(folder, "server.log")
-        command = [str(binary), "-a", _HOST, "-p", str(port), "-js", "-sd", folder, "-l", str(log)]
+        command = [*_GUARD, str(binary), "-a", _HOST, "-p", str(port), "-js", "-sd", folder, "-l", str(log)]
         # A session of its own: Ctrl-C in the terminal must reach us, who still need the server to stop in
         # order, and not the server.
         process = await anyio.open_process(

@@ -52,6 +52,30 @@ def test_quickstart_crashes_restarts_goes_on_and_stops_in_order(start, free_port
     assert not servers_of(free_port)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_server_does_not_outlive_a_killed_process(start, free_port):
+    shop = start("run", QUICKSTART, "--port", str(free_port))
+    shop.wait_for("node_started")
+    assert servers_of(free_port)
+    assert shop.stop(signal.SIGKILL) == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while servers_of(free_port) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not servers_of(free_port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signal_while_the_server_starts_leaves_no_server_behind(start, free_port, number):
+    shop = start("run", QUICKSTART, "--port", str(free_port))
+    shop.wait_for("Ctrl-C stops it in order")
+    deadline = time.monotonic() + 10
+    while not servers_of(free_port) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert shop.stop(number) == 0
+    assert not servers_of(free_port)
+    assert "Traceback" not in shop.text
+
+
 def test_orders_of_the_quickstart_really_go_over_nats(start, nats_url):
     shop = start("run", QUICKSTART, "--nats", nats_url)
     order = anyio.run(_overhear, nats_url, "orders.place")
