@@ -10,7 +10,7 @@ import pytest
 import cliffracer
 from cliffracer import errors
 from cliffracer.errors import CallError, CliffracerError
-from cliffracer.transport.nats import MAPPED_ERRORS
+from cliffracer.transport.nats.transport import MAPPED_ERRORS
 
 # A user meets these as a CallError, or not at all.
 INSIDE = {
@@ -23,7 +23,7 @@ INSIDE = {
     "TransportError",
 }
 
-# What nats-py cannot raise out of the calls that transport/nats.py makes, and why.
+# What nats-py cannot raise out of the calls that transport/nats makes, and why.
 CANNOT_COME = {
     "AuthorizationError": "while connecting, where it is handled by name; later on it goes to the error callback",
     "BadSubscriptionError": "of unsubscribing and draining by a Subscription, which is never done",

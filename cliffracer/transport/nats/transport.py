@@ -1,27 +1,10 @@
-"""A transport over a NATS server, by nats-py.
+"""The transport itself."""
 
-What nats-py 2.16 does that this file works around, each with its test in `tests/contract` or `tests/system`:
-
-- A subscription's own queue and task are bypassed: the `future=` parameter takes any object with `cancelled` and
-  `set_result`, which the read loop calls for each message. So what arrives goes straight to the sink, and the
-  sink's owner decides what to do when it is full.
-- `flush` writes PING past what is still buffered, so its PONG proves nothing about it. Here the buffer is written
-  out first.
-- `publish` checks the payload alone against max_payload, and the server closes the connection over the rest. Here
-  headers count.
-- `publish` swallows cancellation while it waits for room. Here the wait for room is ours, and `publish` never has
-  to wait.
-- `request` keeps waiting when the connection breaks. Here requests that wait fail at once.
-"""
-
-# nats-py offers no public way to write out its buffer ahead of a PING, nor to forget a subscription without
-# losing messages. The private
-# names used here have been stable since its 2.0.
+# nats-py offers no public way to do what is done with its private names here; they have been stable since its 2.0.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 # ruff: noqa: SLF001
 
 import asyncio
-import re
 import ssl
 from collections.abc import Callable
 from itertools import count
@@ -29,10 +12,7 @@ from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
-from msgspec import Struct
 from nats import errors as nats_errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from cliffracer.errors import (
     ConnectFailed,
@@ -57,13 +37,14 @@ from cliffracer.transport.contract import (
     Trouble,
     check_size,
 )
+from cliffracer.transport.nats.client import DirectSink, SinkClient
+from cliffracer.transport.nats.options import NatsOptions, without_credentials
 
-__all__ = ["MAPPED_ERRORS", "NatsOptions", "NatsTransport", "without_credentials"]
+__all__ = ["MAPPED_ERRORS", "NatsTransport"]
 
 _ROOM = 8 * 1024 * 1024  # bytes in the outbound buffer above which `publish` and `request` wait
 _LIMIT = 64 * 1024 * 1024  # bytes above which nothing at all is taken in
 _PAUSE_EVERY = 64  # publishes after which others get a turn
-_READ_AT_ONCE = 256  # messages taken in before the actors get a turn
 _PING_INTERVAL = 15  # seconds: a dead peer is noticed after two of them
 _RECONNECT_WAIT = 0.5  # seconds between two attempts
 _FLUSH_TIMEOUT = 10  # seconds
@@ -83,104 +64,6 @@ MAPPED_ERRORS: dict[type[Exception], type[Exception]] = {
 }
 
 
-class NatsOptions(Struct, frozen=True, kw_only=True):
-    """How to reach a NATS server.
-
-    Attributes:
-        servers: URLs, `nats://host:4222` or `tls://host:4222`; the members of one cluster.
-        name: How this connection is called in the server's monitoring.
-        user: User name, with `password`.
-        password: Password, with `user`.
-        token: Token, instead of user and password.
-        creds_file: Path of a `.creds` file with JWT and key; needs `cliffracer[nkeys]`.
-        tls_ca_file: Path of the CA certificates to trust, instead of the system's.
-        tls_cert_file: Path of this client's certificate, with `tls_key_file`.
-        tls_key_file: Path of the key of this client's certificate.
-        connect_timeout: Seconds that the first connection may take, all attempts together.
-    """
-
-    servers: tuple[str, ...]
-    name: str = "cliffracer"
-    user: str | None = None
-    password: str | None = None
-    token: str | None = None
-    creds_file: str | None = None
-    tls_ca_file: str | None = None
-    tls_cert_file: str | None = None
-    tls_key_file: str | None = None
-    connect_timeout: float = 5.0
-
-
-class _DirectSink:
-    """Passes for a future in `Client.subscribe(future=...)`: the read loop hands each message to it."""
-
-    __slots__ = ("_on_fault", "_sink")
-
-    def __init__(self, sink: Sink, on_fault: Callable[[ConnectionEvent], None]) -> None:
-        self._sink = sink
-        self._on_fault = on_fault
-
-    def cancelled(self) -> bool:
-        return False
-
-    def set_result(self, message: Msg) -> None:
-        self.take(message.subject, message.data, message.reply, message.headers)
-
-    def take(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
-        try:
-            self._sink(subject, payload, reply, headers)
-        except Exception as error:  # noqa: BLE001 - the edge to nats-py: what escapes here ends its read loop for good
-            self.drop(f"a message to {subject!r} was lost to a fault in its sink: {summary_of(error)}")
-
-    def drop(self, why: str) -> None:
-        self._on_fault(Trouble(why))
-
-
-class _Client(Client):
-    """nats-py's client, with a shorter way from its parser to our sinks.
-
-    Without it, all works the same by way of `_DirectSink.set_result`, only slower: the contract tests run both ways.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._delivered = 0
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        subscription: Any = self._subs.get(sid)
-        sink = None if subscription is None else subscription._future
-        if not isinstance(sink, _DirectSink):
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
-        stats: dict[str, int] = self.stats
-        stats["in_msgs"] += 1
-        stats["in_bytes"] += len(data)
-        try:
-            parsed = await self._process_headers(headers) if headers else None
-            where, whence = subject.decode(), reply.decode()
-        except Exception as error:  # noqa: BLE001 - one malformed message must not end the read loop of all
-            sink.drop(f"a malformed message was dropped: {summary_of(error)}")
-        else:
-            sink.take(where, data, whence, parsed)
-        self._delivered += 1
-        if self._delivered % _READ_AT_ONCE == 0:
-            # nats-py goes on for as long as its buffer lasts, which is more than a mailbox holds.
-            await asyncio.sleep(0)
-
-    @staticmethod
-    def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        # As the stock one, but without a look at each character of each name.
-        headers: dict[str, str] = {}
-        for line in raw.split(b"\r\n"):
-            name, colon, value = line.partition(b":")
-            if colon and _HEADER_NAME.fullmatch(name := name.strip()):
-                headers[name.decode()] = value.strip().decode("utf-8", "replace")
-        return headers
-
-
-_HEADER_NAME = re.compile(rb"[!-9;-~]+")
-
-
 class _NatsSubscription(Subscription):
     def __init__(self, transport: "NatsTransport", sid: int) -> None:
         self._transport = transport
@@ -196,7 +79,7 @@ class NatsTransport(Transport):
     def __init__(self, options: NatsOptions) -> None:
         """Prepare a connection; nothing is opened."""
         self._options = options
-        self._client = _Client()
+        self._client = SinkClient()
         self._on_event: Callable[[ConnectionEvent], None] = lambda _: None
         self._closing = False
         self._awaited: dict[str, asyncio.Future[Response]] = {}
@@ -257,7 +140,7 @@ class NatsTransport(Transport):
         if not connected:
             raise ConnectFailed(self._why(last_error))
         inbox = self._client.new_inbox() + "."
-        await self._client.subscribe(inbox + "*", future=cast("Any", _DirectSink(self._take_reply, on_event)))
+        await self._client.subscribe(inbox + "*", future=cast("Any", DirectSink(self._take_reply, on_event)))
         self._inbox = inbox
 
     def _callbacks(self) -> dict[str, Any]:
@@ -441,7 +324,7 @@ class NatsTransport(Transport):
         if problem := subject_problem(subject, wildcards=True):
             raise ValueError(f"cannot subscribe to {subject!r}: {problem}")
         try:
-            direct = cast("Any", _DirectSink(sink, self._on_event))
+            direct = cast("Any", DirectSink(sink, self._on_event))
             subscription: Any = await self._client.subscribe(subject, queue=queue, future=direct)
         except tuple(MAPPED_ERRORS) as error:
             raise MAPPED_ERRORS[type(error)](f"cannot subscribe to {subject!r}: {error}") from None
@@ -480,9 +363,3 @@ def _is_denial(error: Exception) -> bool:
 def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> None:
     if not reply.done():
         reply.set_exception(RequestTimeout(f"no reply from {subject!r} within {timeout:g} s"))
-
-
-def without_credentials(server: str) -> str:
-    """Return the address `server` as it may be shown."""
-    scheme, colon, rest = server.rpartition("://")
-    return scheme + colon + rest.rpartition("@")[2]
