@@ -12,6 +12,7 @@ from typing import TypeGuard
 from msgspec import Struct
 
 __all__ = [
+    "NAME_RULE",
     "Pattern",
     "is_name",
     "is_namespace",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 # ADR-32 asks the same of a service's name, so that each actor can be one.
+NAME_RULE = "use 1 to 64 letters, digits, '_' and '-', the first of them no '-'."
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f.*>]+(?:\.[^\s\x00-\x1f\x7f.*>]+)*")
@@ -28,7 +30,7 @@ _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def is_name(text: object) -> TypeGuard[str]:
-    """Tell whether `text` can name an actor: 1 to 64 letters, digits, `_` and `-`, the first of them no `-`."""
+    """Tell whether `text` can name an actor; `NAME_RULE` says what can."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 

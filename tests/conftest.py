@@ -1,5 +1,6 @@
 """Backends, a real server, and a logger that remembers: for all tests."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,19 +17,37 @@ from cliffracer.transport.server import run_server
 LogLines = list[MutableMapping[str, Any]]
 
 
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop with a clock like trio's MockClock: it stands still, and jumps where only timers are waited for.
+
+    With a socket open, the other end may have something to say, and time is real.
+    """
+
+    _virtual = 0.0
+    _last_look = 0.0
+
+    def time(self) -> float:
+        now = super().time()
+        if self._has_sockets():
+            self._virtual += now - self._last_look
+        self._last_look = now
+        return self._virtual
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled and not self._has_sockets():
+            self._virtual = max(self._virtual, self._scheduled[0].when())
+        super()._run_once()
+
+    def _has_sockets(self) -> bool:
+        return len(self._selector.get_map()) > 1  # one is the loop's own, to be woken by
+
+
 @pytest.fixture(params=["trio", "asyncio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Trio with a clock that jumps over every wait, and asyncio once more."""
+    """Trio and asyncio, each with a clock that jumps over every wait."""
     if request.param == "trio":
         return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
-    return "asyncio", {}
-
-
-@pytest.fixture
-def virtual_time(anyio_backend: tuple[str, dict[str, Any]]) -> None:
-    """For tests that wait: on trio it takes no time; on asyncio it would be real, so they do not run there."""
-    if anyio_backend[0] != "trio":
-        pytest.skip("waits; runs on virtual time only")
+    return "asyncio", {"loop_factory": JumpingLoop}
 
 
 @pytest.fixture(scope="session")

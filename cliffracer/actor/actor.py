@@ -16,7 +16,7 @@ from cliffracer.actor.ref import Host, Ref
 from cliffracer.codec import Wire
 from cliffracer.errors import CallError, DefinitionError, NotRunning, Refusal, snake_case
 from cliffracer.exits import Exit, Normal
-from cliffracer.names import is_name
+from cliffracer.names import NAME_RULE, is_name
 from cliffracer.observe.logs import Logger
 
 __all__ = ["Actor", "ActorOptions", "ActorStart", "Restart", "ShutdownTime", "Standing", "address_of"]
@@ -209,7 +209,7 @@ def ref_to(host: Host, actor: type[A], name: str | None, *, prefer_local: bool |
             f"ref() takes an actor class and not {actor!r}; write ref(Inventory) or ref(Inventory, 'its_name')."
         )
     if name is not None and not is_name(name):
-        raise ValueError(f"{name!r} is no actor name: use 1 to 64 letters, digits, '_' and '-'.")
+        raise ValueError(f"{name!r} is no actor name: {NAME_RULE}")
     return cast("A", Ref(host, address_of(actor, name, prefer_local=prefer_local), actor.__name__))
 
 
@@ -247,7 +247,7 @@ def _options_of(cls: type[Actor], options: dict[str, Any], where: str) -> ActorO
         raise DefinitionError(
             where,
             f"class {cls.__name__}: {chosen['name']!r} is no actor name.",
-            f"write class {cls.__name__}(Actor, name='...') with 1 to 64 letters, digits, '_' and '-'.",
+            f"write class {cls.__name__}(Actor, name='...'): {NAME_RULE}",
         )
     try:
         converted = msgspec.convert(chosen, ActorOptions)

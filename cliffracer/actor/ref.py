@@ -19,6 +19,8 @@ from cliffracer.observe.logs import Logger
 
 __all__ = ["Address", "Destination", "Host", "Ref", "outgoing"]
 
+_A_MOMENT = 0.01  # seconds, for a cancel scope whose deadline has come to act on it
+
 
 class Destination(Protocol):
     """Where a message can be sent: a cell in this process, or an address elsewhere."""
@@ -153,8 +155,8 @@ class _HandlerRef:
             return await host.route(self._address).call(message, give_up)
         except CallTimeout:
             if give_up == inf:
-                # The callee saw the time run out a moment before the scope around this call does.
-                await anyio.sleep_until(message.deadline)
+                # The callee saw the time run out a moment before the scope around this call does; that has the say.
+                await anyio.sleep(max(message.deadline - host.timers.clock(), 0.0) + _A_MOMENT)
             raise
 
     def _deadline(self, message: Message, current: Message | None) -> float:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from cliffracer.actor.actor import Actor, ActorStart, Restart, ShutdownTime
 from cliffracer.actor.mailbox import Mailbox
 from cliffracer.errors import SpecError, snake_case
-from cliffracer.names import is_name
+from cliffracer.names import NAME_RULE, is_name
 
 __all__ = ["ChildSpec", "FunctionStart", "Start", "Strategy", "Supervisor", "child", "worst_stop_time"]
 
@@ -224,7 +224,7 @@ def _checked(spec: ChildSpec) -> ChildSpec:
     if not isinstance(spec.start, ActorStart | FunctionStart | Supervisor):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise SpecError(f"{label}: start={spec.start!r}.", _CHILD_HELP)
     if not is_name(spec.id):
-        raise SpecError(f"{label}: that is no id.", "use 1 to 64 letters, digits, '_' and '-'.")
+        raise SpecError(f"{label}: that is no id.", NAME_RULE)
     if spec.restart not in get_args(Restart):
         raise SpecError(f"{label}: restart={spec.restart!r}.", "use 'permanent', 'transient' or 'temporary'.")
     if not _is_shutdown(spec.shutdown):
@@ -237,7 +237,7 @@ def _checked(spec: ChildSpec) -> ChildSpec:
         )
     if isinstance(spec.start, ActorStart):
         if not is_name(spec.name):
-            raise SpecError(f"{label}: name={spec.name!r}.", "use 1 to 64 letters, digits, '_' and '-'.")
+            raise SpecError(f"{label}: name={spec.name!r}.", NAME_RULE)
         if not isinstance(spec.mailbox, Mailbox):
             raise SpecError(f"{label}: mailbox={spec.mailbox!r}.", "write mailbox=Mailbox(256).")
     elif spec.name is not None or spec.mailbox is not None:
@@ -256,7 +256,7 @@ def _is_shutdown(value: object) -> bool:
 def _check_supervisor(tree: Supervisor) -> None:
     label = f"Supervisor({tree.id!r})"
     if not is_name(tree.id):
-        raise SpecError(f"{label}: that is no id.", "use 1 to 64 letters, digits, '_' and '-'.")
+        raise SpecError(f"{label}: that is no id.", NAME_RULE)
     if tree.strategy not in get_args(Strategy):
         raise SpecError(
             f"{label}: strategy={tree.strategy!r}.", f"use one of {', '.join(map(repr, get_args(Strategy)))}."

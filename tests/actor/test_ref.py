@@ -265,14 +265,14 @@ async def test_cast_to_somebody_who_waits_is_no_cycle(host, inventory):
 # When it gives up; clocks stand still here unless somebody sleeps
 
 
-async def test_call_without_a_scope_has_the_default_of_the_node(host, inventory, virtual_time):
+async def test_call_without_a_scope_has_the_default_of_the_node(host, inventory):
     now = anyio.current_time()
     await inventory.reserve("A1")
     assert host.sent[0].deadline == pytest.approx(now + 5.0)
     assert host.give_ups == [pytest.approx(now + 5.0)]
 
 
-async def test_ambient_scope_is_the_deadline_and_ends_the_wait_itself(host, inventory, virtual_time):
+async def test_ambient_scope_is_the_deadline_and_ends_the_wait_itself(host, inventory):
     now = anyio.current_time()
     with anyio.fail_after(60.0):
         await inventory.reserve("A1")
@@ -280,7 +280,7 @@ async def test_ambient_scope_is_the_deadline_and_ends_the_wait_itself(host, inve
     assert host.give_ups == [inf]
 
 
-async def test_deadline_of_the_message_in_hand_is_inherited(host, inventory, virtual_time):
+async def test_deadline_of_the_message_in_hand_is_inherited(host, inventory):
     now = anyio.current_time()
     with in_hand(deadline=now + 20.0):
         await inventory.reserve("A1")
@@ -288,7 +288,7 @@ async def test_deadline_of_the_message_in_hand_is_inherited(host, inventory, vir
     assert host.give_ups == [pytest.approx(now + 20.0)]
 
 
-async def test_nearer_of_scope_and_inherited_deadline_counts(host, inventory, virtual_time):
+async def test_nearer_of_scope_and_inherited_deadline_counts(host, inventory):
     now = anyio.current_time()
     with in_hand(deadline=now + 2.0), anyio.fail_after(3.0):
         await inventory.reserve("A1")
@@ -298,7 +298,7 @@ async def test_nearer_of_scope_and_inherited_deadline_counts(host, inventory, vi
     assert host.give_ups == [pytest.approx(now + 2.0), inf]
 
 
-async def test_call_after_the_inherited_deadline_is_not_sent(host, inventory, virtual_time):
+async def test_call_after_the_inherited_deadline_is_not_sent(host, inventory):
     now = anyio.current_time()
     with in_hand(deadline=now + 2.0):
         await anyio.sleep(2.5)

@@ -9,7 +9,7 @@ import pytest
 
 from cliffracer.actor.timers import Timers, running_clock
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
+pytestmark = pytest.mark.anyio
 
 
 class Bell:

@@ -61,7 +61,7 @@ class Metronome(Actor):
         self.ticks.append(anyio.current_time())
 
 
-async def test_messages_accepted_before_the_stop_are_handled_and_answered(run_node, virtual_time):
+async def test_messages_accepted_before_the_stop_are_handled_and_answered(run_node):
     done: list[int] = []
     answers: list[int] = []
 
@@ -77,7 +77,7 @@ async def test_messages_accepted_before_the_stop_are_handled_and_answered(run_no
     assert sorted(done) == sorted(answers) == [0, 1, 2, 3, 4]
 
 
-async def test_draining_waits_for_messages_that_draining_itself_causes(run_node, virtual_time):
+async def test_draining_waits_for_messages_that_draining_itself_causes(run_node):
     done: list[int] = []
     async with run_node(child(Slow, done), child(Relay)) as node:
         for number in range(5):
@@ -85,7 +85,7 @@ async def test_draining_waits_for_messages_that_draining_itself_causes(run_node,
     assert done == [0, 1, 2, 3, 4]
 
 
-async def test_draining_node_reaches_its_own_actors_also_by_refs_that_prefer_the_broker(run_node, virtual_time):
+async def test_draining_node_reaches_its_own_actors_also_by_refs_that_prefer_the_broker(run_node):
     class Far(Actor):
         @cast
         async def note(self, number: int) -> None:
@@ -99,7 +99,7 @@ async def test_draining_node_reaches_its_own_actors_also_by_refs_that_prefer_the
     assert done == [0, 1, 2]
 
 
-async def test_tree_that_gives_up_while_the_node_drains_ends_the_drain(run_node, virtual_time):
+async def test_tree_that_gives_up_while_the_node_drains_ends_the_drain(run_node):
     class Doomed(Actor):
         @cast
         async def die(self) -> None:
@@ -115,7 +115,7 @@ async def test_tree_that_gives_up_while_the_node_drains_ends_the_drain(run_node,
     assert anyio.current_time() - begin < 10.0
 
 
-async def test_drain_that_takes_too_long_ends_and_names_the_busy(run_node, virtual_time, lines):
+async def test_drain_that_takes_too_long_ends_and_names_the_busy(run_node, lines):
     done: list[int] = []
     settings = Settings(node_name="test", drain_timeout=2.5)
     answers: list[object] = []
@@ -139,7 +139,7 @@ async def test_drain_that_takes_too_long_ends_and_names_the_busy(run_node, virtu
     assert line["busy"] == ["slow"]
 
 
-async def test_nothing_ticks_while_a_node_drains(run_node, virtual_time):
+async def test_nothing_ticks_while_a_node_drains(run_node):
     ticks: list[float] = []
     async with run_node(child(Metronome, ticks), child(Slow, [], 5.0)) as node:
         await node.ref(Slow).note(1)
@@ -148,7 +148,7 @@ async def test_nothing_ticks_while_a_node_drains(run_node, virtual_time):
     assert before == len(ticks) == 2
 
 
-async def test_actor_that_restarts_while_the_node_drains_takes_no_more_from_outside(log, virtual_time):
+async def test_actor_that_restarts_while_the_node_drains_takes_no_more_from_outside(log):
     broker, done = LocalBroker(), []
 
     class Fragile(Slow, name="fragile"):
@@ -195,7 +195,7 @@ async def test_refusal_raised_in_the_block_is_not_wrapped_in_a_group(run_node):
             raise Refusal("no")
 
 
-async def test_cancelling_the_block_still_stops_the_tree_in_order(run_node, virtual_time):
+async def test_cancelling_the_block_still_stops_the_tree_in_order(run_node):
     stopped: list[str] = []
 
     class Tidy(Actor):

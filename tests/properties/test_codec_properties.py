@@ -62,7 +62,7 @@ PLAIN = st.recursive(
     max_leaves=8,
 )
 # Not "-" alone: in the header it says that there is nothing.
-NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True).filter(lambda name: name != "-")
+NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", fullmatch=True)
 
 
 @given(ORDERS, TEXTS, st.booleans(), PLAIN, WIRES)

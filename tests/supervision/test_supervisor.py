@@ -134,7 +134,7 @@ async def test_one_restart_over_the_intensity_ends_the_tree_with_the_reason(run_
     assert gave_up["child"] == "b"
 
 
-async def test_restarts_spread_over_more_than_the_window_never_end_the_tree(run_node, virtual_time):
+async def test_restarts_spread_over_more_than_the_window_never_end_the_tree(run_node):
     journal: Journal = []
     async with run_node(worker("a", journal), max_restarts=1, max_seconds=5.0) as node:
         for _ in range(20):
@@ -244,7 +244,7 @@ class Stubborn(Actor):
         await anyio.sleep(self.seconds)
 
 
-async def test_child_that_does_not_stop_in_time_is_killed_and_that_is_reported(run_node, virtual_time, lines):
+async def test_child_that_does_not_stop_in_time_is_killed_and_that_is_reported(run_node, lines):
     async with run_node(child(Stubborn, 60.0).replace(shutdown=2.0)):
         begin = anyio.current_time()
     assert anyio.current_time() - begin == pytest.approx(2.0)
@@ -252,13 +252,13 @@ async def test_child_that_does_not_stop_in_time_is_killed_and_that_is_reported(r
     assert (badly["child"], badly["reason"]) == ("stubborn", "killed")
 
 
-async def test_infinite_shutdown_waits_as_long_as_it_takes(run_node, virtual_time):
+async def test_infinite_shutdown_waits_as_long_as_it_takes(run_node):
     async with run_node(child(Stubborn, 3600.0).replace(shutdown="infinity")):
         begin = anyio.current_time()
     assert anyio.current_time() - begin == pytest.approx(3600.0)
 
 
-async def test_brutal_kill_does_not_wait_and_on_stop_does_not_run(run_node, virtual_time, lines):
+async def test_brutal_kill_does_not_wait_and_on_stop_does_not_run(run_node, lines):
     journal: Journal = []
     async with run_node(worker("a", journal, shutdown="brutal_kill")):
         pass
@@ -266,7 +266,7 @@ async def test_brutal_kill_does_not_wait_and_on_stop_does_not_run(run_node, virt
     assert not events(lines, "child_stopped_badly")
 
 
-async def test_caller_of_a_killed_actor_is_told(run_node, virtual_time):
+async def test_caller_of_a_killed_actor_is_told(run_node):
     async with anyio.create_task_group() as tasks, run_node(child(Stubborn, 60.0).replace(shutdown=1.0)) as node:
         tasks.start_soon(_expect_killed, node)
         await anyio.wait_all_tasks_blocked()
@@ -282,7 +282,7 @@ class Hanging(Actor):
         await anyio.sleep_forever()
 
 
-async def test_start_that_hangs_fails_after_its_start_timeout(run_node, virtual_time):
+async def test_start_that_hangs_fails_after_its_start_timeout(run_node):
     journal: Journal = []
     with pytest.raises(StartFailed, match=r"failed_to_start_child\(hanging, shutdown: start took longer than 3\.0 s\)"):
         async with run_node(worker("a", journal), child(Hanging).replace(start_timeout=3.0)):
@@ -290,9 +290,7 @@ async def test_start_that_hangs_fails_after_its_start_timeout(run_node, virtual_
     assert journal == ["start a", "stop a Shutdown"]
 
 
-async def test_start_that_fails_or_is_cancelled_stops_what_a_nested_supervisor_had_started_in_order(
-    run_node, virtual_time
-):
+async def test_start_that_fails_or_is_cancelled_stops_what_a_nested_supervisor_had_started_in_order(run_node):
     journal: Journal = []
     inner = child(Supervisor("inner", worker("x", journal), child(Hanging))).replace(start_timeout=2.0)
     with pytest.raises(StartFailed, match="start took longer than"):
@@ -304,7 +302,7 @@ async def test_start_that_fails_or_is_cancelled_stops_what_a_nested_supervisor_h
     assert journal == ["start x", "stop x Shutdown"] * 2
 
 
-async def test_restart_that_hangs_does_not_keep_a_node_from_stopping(run_node, virtual_time):
+async def test_restart_that_hangs_does_not_keep_a_node_from_stopping(run_node):
     class Sticky(Actor, shutdown=1.0):
         async def on_start(self) -> None:
             if self.incarnation > 1:
@@ -320,7 +318,7 @@ async def test_restart_that_hangs_does_not_keep_a_node_from_stopping(run_node, v
     assert anyio.current_time() - begin < 5.0
 
 
-async def test_cancelling_the_start_of_a_node_stops_what_had_started(run_node, virtual_time):
+async def test_cancelling_the_start_of_a_node_stops_what_had_started(run_node):
     journal: Journal = []
     with anyio.move_on_after(1.0) as scope:
         async with run_node(worker("a", journal), child(Hanging)):
@@ -329,7 +327,7 @@ async def test_cancelling_the_start_of_a_node_stops_what_had_started(run_node, v
     assert journal == ["start a", "stop a Shutdown"]
 
 
-async def test_function_child_is_supervised_like_the_rest(run_node, virtual_time):
+async def test_function_child_is_supervised_like_the_rest(run_node):
     runs: list[float] = []
 
     async def poll(interval: float) -> None:
