@@ -116,9 +116,9 @@ def outgoing(host: Host, to: str, handler: str, args: tuple[Any, ...], kwargs: d
     current = current_message.get()
     if current is None:
         return Message(to, handler, args, kwargs, correlation=host.new_correlation())
-    return Message(
-        to, handler, args, kwargs, correlation=current.correlation or host.new_correlation(), trace=current.trace
-    )
+    if not current.correlation:
+        current.correlation = host.new_correlation()  # shared by all that this message causes
+    return Message(to, handler, args, kwargs, correlation=current.correlation, trace=current.trace)
 
 
 class _HandlerRef:

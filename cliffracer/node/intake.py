@@ -172,6 +172,7 @@ class _Door:
                 unpack_context(headers, message, self._clock())
         except ValueError as error:
             return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
+        message.correlation = message.correlation or self._host.new_correlation()
         if not reply:
             return self._put_or_drop(message)
         if (refusal := self._cell.refuse(message)) is not None:

@@ -21,6 +21,7 @@ from cliffracer import (
     child,
     every,
 )
+from cliffracer.envelope import current_message
 from cliffracer.errors import NoResponders
 from cliffracer.transport.local import LocalBroker, LocalTransport
 
@@ -304,6 +305,37 @@ async def test_every_line_of_an_actor_carries_node_actor_incarnation_and_correla
         await node.ref(Logs).speak()
     (line,) = [line for line in lines if line["event"] == "spoke"]
     assert (line["node"], line["actor"], line["incarnation"]) == ("test", "logs", 1)
+
+
+async def test_all_that_one_outside_request_causes_shares_one_correlation_id(log):
+    seen: list[str] = []
+
+    class Leaf(Actor):
+        @call
+        async def touch(self) -> None:
+            message = current_message.get()
+            assert message is not None
+            seen.append(message.correlation)
+
+    class Root(Actor):
+        @call
+        async def go(self) -> None:
+            message = current_message.get()
+            assert message is not None
+            seen.append(message.correlation)
+            await self.ref(Leaf).touch()
+            await self.ref(Leaf, prefer_local=False).touch()
+
+    broker = LocalBroker()
+    outside = LocalTransport(broker)
+    await outside.connect(lambda _: None)
+    tree = Supervisor("tree", child(Leaf), child(Root))
+    async with Node(tree, settings=Settings(), transport=LocalTransport(broker), log=log):
+        await outside.request("root.go", b"", timeout=5.0)
+        await outside.request("root.go", b"", headers={"Cliffracer": "- mine -"}, timeout=5.0)
+    assert seen[0]
+    assert seen[:3] == [seen[0]] * 3
+    assert seen[3:] == ["mine"] * 3
 
 
 async def test_running_a_node_leaves_structlog_as_it_was(capsys):
