@@ -9,10 +9,15 @@ import anyio
 import pytest
 import structlog
 import trio.testing
+from hypothesis import settings as hypothesis_settings
 
 from cliffracer import Node, Settings, Supervisor
 from cliffracer.observe.logs import Logger
 from cliffracer.transport.server import run_server
+
+# A busy machine is no reason to fail.
+hypothesis_settings.register_profile("cliffracer", deadline=None)
+hypothesis_settings.load_profile("cliffracer")
 
 LogLines = list[MutableMapping[str, Any]]
 

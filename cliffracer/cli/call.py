@@ -90,7 +90,7 @@ def _payload_of(arguments: tuple[str, ...], payload: str | None) -> bytes:
             raise click.UsageError("give NAME=VALUE arguments or --json, not both.")
         try:
             value = json.loads(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise click.UsageError(f'--json: {error}. Type an object: --json \'{{"sku": "A1", "qty": 2}}\'.') from None
         if not isinstance(value, dict):
             raise click.UsageError("--json takes an object, with one key for each parameter of the handler.")

@@ -105,6 +105,7 @@ def test_each_failure_has_its_own_message_and_exit_code(shop, cliffracer, argume
         (["call", "inventory.reserve", "sku"], "'sku' is no argument; type NAME=VALUE"),
         (["call", "inventory.reserve", "sku=A1", "sku=B2"], "'sku' is given twice"),
         (["call", "inventory.reserve", "--json", "{"], "Type an object"),
+        (["call", "inventory.reserve", "--json", "[" * 5000], "Type an object"),
         (["call", "inventory.reserve", "--json", "[1]"], "--json takes an object"),
         (["call", "inventory.reserve", "sku=A1", "--json", "{}"], "not both"),
         (["call", "inventory.reserve", "--timeout", "-1"], "a number of seconds above zero"),

@@ -184,6 +184,14 @@ def test_no_server_at_the_given_address_is_a_clear_error_after_a_bounded_time(cl
     assert "Traceback" not in result.stderr
 
 
+def test_password_in_an_address_is_never_shown(cliffracer, free_port):
+    url = f"nats://joe:s3cret@127.0.0.1:{free_port}"
+    result = cliffracer("run", QUICKSTART, "--nats", url, env={"CLIFFRACER_NATS_CONNECT_TIMEOUT": "0.3"})
+    assert result.returncode == 1
+    assert f"127.0.0.1:{free_port}" in result.stderr
+    assert "s3cret" not in result.stdout + result.stderr
+
+
 def test_sigterm_interrupts_the_first_connection(start, free_port):
     shop = start(
         "run", QUICKSTART, "--nats", f"nats://127.0.0.1:{free_port}", env={"CLIFFRACER_NATS_CONNECT_TIMEOUT": "600"}
