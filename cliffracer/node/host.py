@@ -54,7 +54,8 @@ class NodeHost:
         # A node that drains hears nothing more from outside, not even from itself.
         if prefer_local or self.draining:
             cell = self.registry.find(address.name)
-            if cell is not None and cell.is_here:
+            # A ref of another class goes the long way, where its messages are checked: they must not crash the actor.
+            if cell is not None and cell.is_here and cell.handlers is address.handlers:
                 return cell
         key = (address.name, id(address.handlers))
         remote = self._remote.get(key)

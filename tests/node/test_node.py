@@ -7,6 +7,7 @@ import structlog
 from cliffracer import (
     Actor,
     CallCycle,
+    InvalidMessage,
     Node,
     NotRunning,
     Refusal,
@@ -16,6 +17,7 @@ from cliffracer import (
     Stopping,
     Supervisor,
     TreeFailed,
+    UnknownHandler,
     call,
     cast,
     child,
@@ -277,6 +279,26 @@ async def test_call_that_would_come_back_to_its_caller_is_refused_at_once(run_no
 
 
 _CYCLE = " would wait for itself. Cast instead of calling, or pass the answer along."
+
+
+class Impostor(Actor, name="slow"):
+    """Has Slow's name, and other handlers."""
+
+    @call
+    async def steal(self) -> None: ...
+
+    @call
+    async def work(self, what: str) -> int:
+        return 0
+
+
+async def test_ref_of_the_wrong_class_gets_an_error_and_the_actor_lives(run_node):
+    async with run_node(child(Slow, [], 0.0)) as node:
+        with pytest.raises(UnknownHandler, match="it has note, work"):
+            await node.ref(Impostor).steal()
+        with pytest.raises(InvalidMessage, match="unknown field `what`"):
+            await node.ref(Impostor).work("nothing")
+        assert node.statistics()["slow"].crashed == 0
 
 
 async def test_statistics_tell_what_an_actor_has_done(run_node):
