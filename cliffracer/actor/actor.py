@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from cliffracer.actor.handlers import MARK, HandlerTable, build_table
+from cliffracer.actor.handlers import MARK, HandlerTable
 from cliffracer.actor.mailbox import Mailbox
 from cliffracer.actor.ref import Host, Ref
+from cliffracer.actor.table import build_table
 from cliffracer.codec import Wire
 from cliffracer.errors import CallError, DefinitionError, NotRunning, Refusal, snake_case
 from cliffracer.exits import Exit, Normal
