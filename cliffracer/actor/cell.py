@@ -63,8 +63,8 @@ class _Reply:
 
     __slots__ = ("_error", "_event", "_value")
 
-    def __init__(self) -> None:
-        self._event = anyio.Event()
+    def __init__(self, event: anyio.Event) -> None:
+        self._event = event
         self._value: Any = None
         self._error: CallError | Refusal | None = None
 
@@ -91,7 +91,8 @@ class Cell:
     def __init__(self, name: str, handlers: HandlerTable, mailbox: Mailbox, host: Host) -> None:
         self.name = name
         self.handlers = handlers
-        self.queue = MessageQueue(mailbox)
+        self._new_event = host.timers.new_event
+        self.queue = MessageQueue(mailbox, self._new_event)
         self.state = CellState.VACANT
         self.incarnation = 0
         self.in_hand = 0  # messages being handled at this moment
@@ -114,7 +115,7 @@ class Cell:
 
     async def call(self, message: Message, give_up: float) -> Any:
         """Queue `message` and wait for its answer; see `Destination.call`."""
-        reply = _Reply()
+        reply = _Reply(self._new_event())
         message.reply_to = reply
         await self._enqueue(message, give_up)
         if give_up == inf:

@@ -5,6 +5,7 @@ take no room.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from math import inf
 from typing import Literal
 
@@ -66,10 +67,21 @@ class QueueCleared(Exception):
 class MessageQueue:
     """The queue itself: any number of senders, one receiver."""
 
-    __slots__ = ("_arrived", "_dropped", "_messages", "_senders", "_signals", "_ticks", "_turned_away", "options")
+    __slots__ = (
+        "_arrived",
+        "_dropped",
+        "_messages",
+        "_new_event",
+        "_senders",
+        "_signals",
+        "_ticks",
+        "_turned_away",
+        "options",
+    )
 
-    def __init__(self, options: Mailbox) -> None:
+    def __init__(self, options: Mailbox, new_event: Callable[[], anyio.Event] = anyio.Event) -> None:
         self.options = options
+        self._new_event = new_event
         self._messages: deque[Message] = deque()
         self._signals: deque[Stop] = deque()
         # Who waits for room, with what; first come, first served.
@@ -207,7 +219,7 @@ class MessageQueue:
     async def wait_for_news(self) -> None:
         """Wait until there is a signal, or one more message, or somebody pokes."""
         if not self._signals:
-            arrived = self._arrived = anyio.Event()
+            arrived = self._arrived = self._new_event()
             try:
                 await arrived.wait()
             finally:

@@ -162,7 +162,7 @@ class _HandlerRef:
     def _deadline(self, message: Message, current: Message | None) -> float:
         """Set the deadline of `message`; return when to give up, infinite if a cancel scope around the call does it."""
         now = self._host.timers.clock()
-        ambient = anyio.current_effective_deadline()
+        ambient = self._host.timers.effective_deadline()
         inherited = inf if current is None else current.deadline
         deadline = min(ambient, inherited)
         if deadline == inf:

@@ -67,11 +67,19 @@ class Timers:
             clock: Read for nothing but "now".
         """
         self.clock = clock
+        # What anyio looks up anew at each call, `use_running_loop` looks up once.
+        self.new_event: Callable[[], anyio.Event] = anyio.Event
+        self.effective_deadline: Clock = anyio.current_effective_deadline
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._cancelled = 0
         self._next_due = inf
         self._wake = anyio.Event()
+
+    def use_running_loop(self) -> None:
+        """Settle on the event loop that runs now; it must stay the same from here on."""
+        backend = anyio.lowlevel.current_token().backend_class
+        self.new_event, self.effective_deadline = backend.create_event, backend.current_effective_deadline
 
     def at(self, when: float, action: Callable[[], None]) -> Timer:
         """Run `action` at `when`, in seconds of the clock; at once if that has passed.

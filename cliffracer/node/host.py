@@ -30,6 +30,7 @@ class NodeHost:
     def __init__(self, transport: Transport, settings: Settings, log: Logger) -> None:
         self.log = log
         self.timers = Timers(running_clock())
+        self.timers.use_running_loop()
         self.call_timeout = settings.call_timeout
         self.registry = Registry()
         self.draining = False  # no more ticks

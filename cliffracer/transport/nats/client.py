@@ -19,6 +19,8 @@ __all__ = ["DirectSink", "SinkClient"]
 
 _READ_AT_ONCE = 256  # messages taken in before the actors get a turn
 _HEADER_NAME = re.compile(rb"[!-9;-~]+")
+# Names of letters, digits and '-', values that are neither empty nor begin or end with a blank.
+_HEADER_LINES = re.compile(r"(?:[A-Za-z0-9-]+: [^\s](?:[^\r\n]*[^\s])?\r\n)+")
 
 
 class DirectSink:
@@ -80,6 +82,28 @@ class SinkClient(Client):
         if self._delivered % _READ_AT_ONCE == 0:
             # nats-py goes on for as long as its buffer lasts, which is more than a mailbox holds.
             await asyncio.sleep(0)
+
+    async def _send_publish(
+        self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, str] | None
+    ) -> None:
+        if not headers:
+            await super()._send_publish(subject, reply, payload, payload_size, None)
+            return
+        # As the stock one, but a header is looked at as a whole, and not in five steps a line.
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if not _HEADER_LINES.fullmatch(lines):
+            await super()._send_publish(subject, reply, payload, payload_size, headers)
+            return
+        block = f"NATS/1.0\r\n{lines}\r\n".encode()
+        stats: dict[str, int] = self.stats
+        stats["out_msgs"] += 1
+        stats["out_bytes"] += payload_size
+        size = len(block)
+        await self._send_command(
+            b"".join((f"HPUB {subject} {reply} {size} {size + payload_size}\r\n".encode(), block, payload, b"\r\n"))
+        )
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
