@@ -13,6 +13,7 @@ import anyio
 import anyio.abc
 import nats
 import pytest
+import trustme
 
 from cliffracer import Actor, ConnectFailed, Disconnected, Node, Settings, Supervisor, call, child, event
 from cliffracer.transport.nats import NatsOptions, NatsTransport
@@ -354,42 +355,13 @@ def _free_port() -> int:
 
 
 def _certificates(folder) -> None:
-    """Make a CA, and a server's and a client's certificate signed by it, with the system's openssl."""
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    openssl(
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=test-ca",
-    )
-    (folder / "san.cnf").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    for name in ("server", "client"):
-        openssl(
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            f"/CN={name}",
-        )
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
-                f"{name}.pem", "-days", "2", "-extfile", "san.cnf")  # fmt: skip
+    """Make a CA, and a server's and a client's certificate signed by it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    for name, identity in (("server", "localhost"), ("client", "client@example.org")):
+        certificate = authority.issue_cert(identity)
+        certificate.private_key_pem.write_to_path(folder / f"{name}.key")
+        certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
 
 
 def _jwt_server(folder, port: int, nkeys):
