@@ -13,7 +13,6 @@ import anyio
 import anyio.abc
 import nats
 import pytest
-import trustme
 
 from cliffracer import Actor, ConnectFailed, Disconnected, Node, Settings, Supervisor, call, child, event
 from cliffracer.transport.nats import NatsOptions, NatsTransport
@@ -356,6 +355,8 @@ def _free_port() -> int:
 
 def _certificates(folder) -> None:
     """Make a CA, and a server's and a client's certificate signed by it."""
+    import trustme
+
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     for name, identity in (("server", "localhost"), ("client", "client@example.org")):
