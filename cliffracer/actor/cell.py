@@ -162,7 +162,7 @@ class Cell:
             await self._idle.wait()
 
     def note_progress(self) -> None:
-        """Wake whoever waits for this cell to be idle; the loop says so after each message."""
+        """Wake whoever waits for this cell to be idle; the loop says so whenever it runs out of work."""
         if self._idle is not None and self.is_idle:
             self._idle.set()
             self._idle = None

@@ -1,7 +1,7 @@
 """What arrives from the transport: decoded, checked, put into the mailbox, or refused at once.
 
-It all happens in the transport's own loop, beside the actors: a busy actor's callers hear of a full mailbox within
-microseconds.
+It all happens in the transport's own loop, beside the actors, so the callers of a busy one hear of a full mailbox at
+once.
 """
 
 from collections.abc import Callable

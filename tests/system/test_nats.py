@@ -337,6 +337,18 @@ async def test_malformed_message_is_dropped_and_the_next_one_is_heard(nats_url, 
     await transport.close()
 
 
+@pytest.mark.parametrize("value", ["x\r\nEvil: y", "x\nEvil: y", "x\r\n\r\n{}"])
+async def test_line_break_in_a_header_value_makes_no_header_of_its_own(nats_url, value):
+    heard: list[object] = []
+    transport = NatsTransport(NatsOptions(servers=(nats_url,)))
+    await transport.connect(lambda _: None)
+    await transport.subscribe("breaks.x", lambda _, payload, __, headers: heard.append((payload, headers)))
+    await transport.publish("breaks.x", b"body", headers={"Good": value})
+    await transport.flush()
+    assert [(payload, list(headers)) for payload, headers in heard] == [(b"body", ["Good"])]
+    await transport.close()
+
+
 async def test_oversized_header_and_payload_never_reach_the_server_which_would_close_the_connection(nats_url, log):
     async with node(nats_url, child(Echo), log=log) as running:
         with pytest.raises(Exception, match="max_payload") as error:

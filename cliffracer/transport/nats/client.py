@@ -91,7 +91,8 @@ class SinkClient(Client):
             return
         # As the stock one, but a header is looked at as a whole, and not in five steps a line.
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not _HEADER_LINES.fullmatch(lines):
+        # A line break inside a value would make a header of its own; the stock way blanks it.
+        if lines.count("\r\n") != len(headers) or not _HEADER_LINES.fullmatch(lines):
             await super()._send_publish(subject, reply, payload, payload_size, headers)
             return
         block = f"NATS/1.0\r\n{lines}\r\n".encode()
