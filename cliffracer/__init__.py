@@ -19,20 +19,34 @@ Imports point down: cli > node > supervision > actor | transport > observe > cod
 
 from cliffracer.actor.actor import Actor
 from cliffracer.actor.handlers import call, cast, event, every
+from cliffracer.actor.links import Down
 from cliffracer.actor.mailbox import Mailbox
+from cliffracer.actor.options import Backoff
+from cliffracer.actor.ref import ChildRef
 from cliffracer.errors import (
     ActorCrashed,
+    AdminError,
+    AlreadyPresent,
+    AlreadyStarted,
     CallCycle,
     CallError,
     CallTimeout,
+    ChildIgnored,
+    ChildNotStarted,
+    ChildRestarting,
+    ChildRunning,
     CliffracerError,
     ConnectFailed,
     DefinitionError,
     Disconnected,
+    Ignore,
     InvalidMessage,
+    JobStopped,
     MailboxFull,
     MessageTooLarge,
     NoActor,
+    NoChild,
+    NoSupervisor,
     NotAuthorized,
     NotRunning,
     Refusal,
@@ -41,38 +55,62 @@ from cliffracer.errors import (
     SpecError,
     StartFailed,
     Stopping,
+    TooManyChildren,
     TreeFailed,
     UnknownHandler,
     Upstream,
+    WouldWaitForItself,
 )
-from cliffracer.exits import Crashed, Exit, Killed, Normal, Shutdown
+from cliffracer.exits import Crashed, Exit, Killed, LinkLost, Normal, NotStarted, Shutdown
 from cliffracer.node.node import Node
 from cliffracer.node.settings import Settings
-from cliffracer.supervision.spec import ChildSpec, Supervisor, child
+from cliffracer.supervision.admin import ChildCounts, ChildInfo, Job, SupervisorRef, TaskSupervisorRef
+from cliffracer.supervision.spec import Budget, ChildSpec, DynamicSupervisor, Supervisor, TaskSupervisor, child, pool
 
 __all__ = [
     "Actor",
     "ActorCrashed",
+    "AdminError",
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "Backoff",
+    "Budget",
     "CallCycle",
     "CallError",
     "CallTimeout",
+    "ChildCounts",
+    "ChildIgnored",
+    "ChildInfo",
+    "ChildNotStarted",
+    "ChildRef",
+    "ChildRestarting",
+    "ChildRunning",
     "ChildSpec",
     "CliffracerError",
     "ConnectFailed",
     "Crashed",
     "DefinitionError",
     "Disconnected",
+    "Down",
+    "DynamicSupervisor",
     "Exit",
+    "Ignore",
     "InvalidMessage",
+    "Job",
+    "JobStopped",
     "Killed",
+    "LinkLost",
     "Mailbox",
     "MailboxFull",
     "MessageTooLarge",
     "NoActor",
+    "NoChild",
+    "NoSupervisor",
     "Node",
     "Normal",
     "NotAuthorized",
     "NotRunning",
+    "NotStarted",
     "Refusal",
     "ServerError",
     "Settings",
@@ -82,15 +120,21 @@ __all__ = [
     "StartFailed",
     "Stopping",
     "Supervisor",
+    "SupervisorRef",
+    "TaskSupervisor",
+    "TaskSupervisorRef",
+    "TooManyChildren",
     "TreeFailed",
     "UnknownHandler",
     "Upstream",
+    "WouldWaitForItself",
     "__version__",
     "call",
     "cast",
     "child",
     "event",
     "every",
+    "pool",
 ]
 
 __version__ = "0.1.0"

@@ -12,7 +12,7 @@ Beside it only `traceparent`, passed on as it came.
 from collections.abc import Mapping
 from contextvars import ContextVar
 from math import inf, isfinite
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -22,9 +22,14 @@ from cliffracer.names import is_name
 
 __all__ = [
     "CONTEXT_HEADER",
+    "Fallen",
+    "Inspect",
     "Message",
     "ReplyTo",
+    "Resume",
+    "Signal",
     "Stop",
+    "Suspend",
     "current_message",
     "outgoing_context",
     "pack_context",
@@ -81,9 +86,46 @@ class Message(Struct, eq=False):
 
 
 class Stop(Struct, frozen=True):
-    """The signal that ends an actor after the message in its hands."""
+    """The signal that ends an actor after the message in its hands.
+
+    Attributes:
+        reason: Why.
+        ordered: Whether somebody waits for it, and sees to it that it does not take too long.
+    """
 
     reason: Exit
+    ordered: bool = True
+
+
+class Fallen(Struct, frozen=True, eq=False):
+    """The signal that something an actor monitors has ended.
+
+    Attributes:
+        monitor: Whose notice this is; the actor drops it if it has taken the monitor away meanwhile.
+        reason: Why it ended; None if it was gone already.
+        incarnation: Which incarnation of it has ended; 0 if it was gone already.
+    """
+
+    monitor: object
+    reason: Exit | None
+    incarnation: int
+
+
+class Suspend(Struct, frozen=True):
+    """The signal to take no more messages; signals are heard all the same."""
+
+
+class Resume(Struct, frozen=True):
+    """The signal to take messages again."""
+
+
+class Inspect(Struct, frozen=True, eq=False):
+    """The signal to answer with a copy of the actor's state."""
+
+    reply_to: ReplyTo
+
+
+Signal: TypeAlias = Stop | Fallen | Suspend | Resume | Inspect
 
 
 current_message: ContextVar[Message | None] = ContextVar("current_message", default=None)

@@ -19,6 +19,19 @@ CliffracerError
 ├── SpecError               a supervision tree is wrong; raised before anything starts    (also a ValueError)
 ├── SettingsError           a setting is unknown or malformed                             (also a ValueError)
 ├── NotRunning              this object is not part of a running node                     (also a RuntimeError)
+├── AdminError              a supervisor did not do what it was asked to; nothing has changed
+│   ├── NoSupervisor        it does not run here, or ended before it answered
+│   ├── NoChild             it has no such child
+│   ├── AlreadyStarted      a child of this id, or an actor of this name, runs already
+│   ├── AlreadyPresent      a child of this id is known, though it does not run
+│   ├── ChildRunning        this takes a child that is stopped
+│   ├── ChildRestarting     the same; it waits for its restart to be tried again
+│   ├── ChildNotStarted     the start failed
+│   ├── ChildIgnored        the child declined to start
+│   ├── TooManyChildren     there are max_children already
+│   └── WouldWaitForItself  whoever asks is what the supervisor would have to wait for
+├── Ignore                  raised by a child that is about to start: it is not needed here
+├── JobStopped              a job of a task supervisor was stopped, so it has no result
 ├── StartFailed             the tree could not be started; nothing is left running
 ├── TreeFailed              the root supervisor gave up
 ├── ServerError             the embedded nats-server could not be started
@@ -37,18 +50,29 @@ from typing import Any, ClassVar, Literal
 
 __all__ = [
     "ActorCrashed",
+    "AdminError",
+    "AlreadyPresent",
+    "AlreadyStarted",
     "CallCycle",
     "CallError",
     "CallTimeout",
+    "ChildIgnored",
+    "ChildNotStarted",
+    "ChildRestarting",
+    "ChildRunning",
     "CliffracerError",
     "ConnectFailed",
     "DefinitionError",
     "Disconnected",
+    "Ignore",
     "InvalidMessage",
+    "JobStopped",
     "MailboxFull",
     "MessageTooLarge",
     "NoActor",
+    "NoChild",
     "NoResponders",
+    "NoSupervisor",
     "NotAuthorized",
     "NotConnected",
     "NotRunning",
@@ -62,10 +86,12 @@ __all__ = [
     "SpecError",
     "StartFailed",
     "Stopping",
+    "TooManyChildren",
     "TransportError",
     "TreeFailed",
     "UnknownHandler",
     "Upstream",
+    "WouldWaitForItself",
 ]
 
 Retry = Literal["safe", "unsafe", "useless"]
@@ -257,6 +283,72 @@ class SettingsError(CliffracerError, ValueError):
 
 class NotRunning(CliffracerError, RuntimeError):
     """This object is not part of a running node, so it cannot send, publish or look up anybody."""
+
+
+class AdminError(CliffracerError):
+    """A supervisor did not do what it was asked to; unless the class says otherwise, nothing has changed."""
+
+
+class NoSupervisor(AdminError):
+    """It does not run on this node, or it ended before it answered."""
+
+
+class NoChild(AdminError):
+    """The supervisor has no child of this id."""
+
+
+class AlreadyStarted(AdminError):
+    """A child of this id, or an actor of this name, runs already."""
+
+
+class AlreadyPresent(AdminError):
+    """A child of this id is known, though it does not run: restart it, or delete it first."""
+
+
+class ChildRunning(AdminError):
+    """The child runs, and this is for one that is stopped: terminate it first."""
+
+
+class ChildRestarting(AdminError):
+    """The child waits for its restart to be tried again, and this is for one that is stopped: terminate it first."""
+
+
+class ChildNotStarted(AdminError):
+    """The start failed. A new child is forgotten, one that was known stays stopped; it is not tried again.
+
+    Attributes:
+        reason: Why it failed.
+    """
+
+    def __init__(self, message: str, reason: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ChildIgnored(AdminError):
+    """The child declined to start, by raising `Ignore`.
+
+    A static supervisor keeps its spec, unless it is temporary; a dynamic one forgets it.
+    """
+
+
+class TooManyChildren(AdminError):
+    """The supervisor has `max_children` already, those that wait for a restart included."""
+
+
+class WouldWaitForItself(AdminError):
+    """The supervisor would have to wait for whoever asks, who waits for the supervisor."""
+
+
+class Ignore(CliffracerError):
+    """Raise it in `__init__` or `on_start`, or before `task_status.started()`: this child is not needed here.
+
+    That is no failure. The siblings start; the child is `stopped`, and can be started by hand.
+    """
+
+
+class JobStopped(CliffracerError):
+    """A job of a task supervisor was stopped before it was done, so it has no result."""
 
 
 class StartFailed(CliffracerError):

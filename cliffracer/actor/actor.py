@@ -3,48 +3,30 @@
 import inspect
 import sys
 from collections.abc import Callable
-from math import inf
 from types import FrameType
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
-import msgspec
 from msgspec import Struct
 
 from cliffracer.actor.handlers import MARK, HandlerTable
-from cliffracer.actor.mailbox import Mailbox
-from cliffracer.actor.ref import Host, Ref
+from cliffracer.actor.host import HasPath, Host, NodeControl
+from cliffracer.actor.links import Bonds, Down
+from cliffracer.actor.options import ActorOptions, options_of
+from cliffracer.actor.ref import Ref
 from cliffracer.actor.table import build_table
 from cliffracer.codec import Wire
-from cliffracer.errors import CallError, DefinitionError, NotRunning, Refusal, snake_case
+from cliffracer.envelope import Signal, Stop
+from cliffracer.errors import CallError, DefinitionError, NotRunning, Refusal
 from cliffracer.exits import Exit, Normal
 from cliffracer.names import NAME_RULE, is_name
 from cliffracer.observe.logs import Logger
 
-__all__ = ["Actor", "ActorOptions", "ActorStart", "Restart", "ShutdownTime", "Standing", "address_of"]
+__all__ = ["Actor", "ActorStart", "Referable", "Standing", "address_of", "ref_to"]
 
-Restart = Literal["permanent", "transient", "temporary"]
-ShutdownTime = float | Literal["infinity", "brutal_kill"]
 A = TypeVar("A", bound="Actor")
-
-
-class ActorOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the class line of an actor may say: `class Orders(Actor, restart="transient", shutdown=10.0)`.
-
-    Attributes:
-        name: Its address; the class name in snake case by default.
-        restart: "permanent": always restarted. "transient": unless it ended cleanly. "temporary": never.
-        shutdown: Seconds it may take to stop before it is cancelled, "infinity", or "brutal_kill" to cancel it at once.
-        start_timeout: Seconds that `__init__` and `on_start` may take, or None for no limit.
-        mailbox: How much its mailbox holds, and what happens when it is full.
-        wire: The form in which refs send to it: "json", which `nats sub` can read, or "msgpack".
-    """
-
-    name: str
-    restart: Restart = "permanent"
-    shutdown: ShutdownTime = 5.0
-    start_timeout: float | None = None
-    mailbox: Mailbox = Mailbox()
-    wire: Wire = "json"
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+_DONE = Normal()
 
 
 class _Address(Struct, frozen=True):
@@ -56,14 +38,65 @@ class _Address(Struct, frozen=True):
     prefer_local: bool | None
 
 
-class Standing(Struct, frozen=True):
-    """Where an actor stands: its name, which incarnation it is, and the node around it."""
+class Standing:
+    """Where an actor stands: its name, which incarnation it is, and the node around it.
 
-    name: str
-    incarnation: int
-    host: Host
-    log: Logger
-    stop: Callable[[Exit], None]
+    Attributes:
+        name: The actor's.
+        incarnation: Which one it is.
+        host: The node.
+        last_word: The reason that the actor gave when it last called `stop`.
+    """
+
+    __slots__ = ("_bonds", "_log", "_put_signal", "host", "incarnation", "last_word", "name")
+
+    def __init__(self, name: str, incarnation: int, host: Host, put_signal: Callable[[Signal], None]) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.host = host
+        self.last_word: Exit | None = None
+        self._put_signal = put_signal
+        # Ten thousand idle actors have neither, unless they used it.
+        self._log: Logger | None = None
+        self._bonds: Bonds | None = None
+
+    @property
+    def log(self) -> Logger:
+        """The actor's logger."""
+        if self._log is None:
+            self._log = self.host.log.bind(actor=self.name, incarnation=self.incarnation)
+        return self._log
+
+    @property
+    def bonds(self) -> Bonds:
+        """The actor's links and monitors."""
+        if self._bonds is None:
+            self._bonds = Bonds(self.name, self.host, self._put_signal)
+        return self._bonds
+
+    def stop(self, reason: Exit) -> None:
+        """End after the message in hand; a call in `on_stop` changes the reason."""
+        self.last_word = reason
+        self._put_signal(Stop(reason, ordered=False))
+
+    def take_last_word(self) -> Exit | None:
+        """Return the reason that was given last, and forget it."""
+        word, self.last_word = self.last_word, None
+        return word
+
+    def release(self) -> None:
+        """Let go of links and monitors: the actor has ended."""
+        if self._bonds is not None:
+            self._bonds.release()
+
+
+class Referable(Protocol[R_co]):
+    """A class that `ref` takes besides actor classes: it makes the object itself. `ChildRef`, `SupervisorRef`."""
+
+    @classmethod
+    def ref_on(cls, host: Host, path: str) -> R_co:
+        """Return what points to `path` on `host`."""
+        ...
 
 
 class Actor:
@@ -90,7 +123,7 @@ class Actor:
         super().__init_subclass__()
         frame = _frame_of(cls)
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        cls.__options__ = _options_of(cls, options, where)
+        cls.__options__ = options_of(cls, cls.__options__, options, where)
         _check_overrides(cls, where)
         cls.__handlers__ = build_table(cls, cls.__handlers__, _RESERVED, frame.f_locals)
 
@@ -103,8 +136,11 @@ class Actor:
     async def on_stop(self, reason: Exit) -> None:
         """Close what `on_start` opened. Runs after a crash, too.
 
-        Not if the actor is killed, nor if `on_start` failed.
+        Not if the actor is killed, nor if `on_start` failed. It has the actor's `shutdown` time; then it is cancelled.
         """
+
+    async def on_down(self, down: Down) -> None:
+        """Hear that something this actor monitors has ended. Runs between two messages, ahead of those that wait."""
 
     @property
     def name(self) -> str:
@@ -121,16 +157,58 @@ class Actor:
         """A structlog logger that carries node, actor, incarnation and correlation id."""
         return _standing(self).log
 
-    def ref(self, actor: type[A], name: str | None = None, *, prefer_local: bool | None = None) -> A:
+    @overload
+    def ref(self, target: type[A], name: str | None = None, *, prefer_local: bool | None = None) -> A: ...
+    @overload
+    def ref(self, target: type[Referable[R]], name: str) -> R: ...
+    def ref(self, target: Any, name: str | None = None, *, prefer_local: bool | None = None) -> Any:
         """Return a ref to an actor: typed as the actor, and calling a handler of it sends a message.
 
         Args:
-            actor: Its class.
-            name: Its name, if it is not the one of the class.
+            target: Its class; or `SupervisorRef`, `TaskSupervisorRef` or `ChildRef` for what is no actor.
+            name: Its name, if it is not the one of the class. For what is no actor its path, `shop/sessions`, or
+                as much of the end of it as no other has, `sessions`.
             prefer_local: Whether a replica in this process gets the message without the broker. False shares all
                 messages among the replicas of all nodes; None leaves it to the node's setting.
         """
-        return ref_to(_standing(self).host, actor, name, prefer_local=prefer_local)
+        return ref_to(_standing(self).host, target, name, prefer_local=prefer_local)
+
+    @property
+    def node(self) -> NodeControl:
+        """What can be done to what runs on this node: stop, suspend, resume, get_state."""
+        return _standing(self).host.control
+
+    def monitor(self, target: "Actor | HasPath") -> None:
+        """Ask to be told when `target` ends: `on_down` runs once.
+
+        It is about the incarnation that runs now, so a restarted target is to be monitored again. If nothing runs
+        there, on this node, `on_down` runs at once, with the reason `NoActor`.
+
+        Raises:
+            TypeError: `target` is no ref.
+            ValueError: It is this actor.
+        """
+        _standing(self).bonds.monitor(target)
+
+    def demonitor(self, target: "Actor | HasPath") -> None:
+        """Ask no more; a `Down` that waits to be heard is dropped, too."""
+        _standing(self).bonds.demonitor(target)
+
+    def link(self, target: "Actor | HasPath") -> None:
+        """Fall together: if one of the two ends other than normally, so does the other, with the reason `LinkLost`.
+
+        It is about the incarnations that run now, so `on_start` is the place for it. If nothing runs there, on this
+        node, this actor falls at once. A supervisor never falls for a link; who is linked to it does.
+
+        Raises:
+            TypeError: `target` is no ref.
+            ValueError: It is this actor.
+        """
+        _standing(self).bonds.link(target)
+
+    def unlink(self, target: "Actor | HasPath") -> None:
+        """Fall together no more."""
+        _standing(self).bonds.unlink(target)
 
     async def publish(self, subject: str, value: Any) -> None:
         """Publish `value` to `subject`; every `@event` that listens there hears it, on all nodes.
@@ -143,15 +221,23 @@ class Actor:
         """
         await _standing(self).host.publish(subject, value)
 
-    def stop(self) -> None:
-        """End this actor normally, after the message in hand. A permanent one is restarted all the same."""
-        _standing(self).stop(Normal())
+    def stop(self, reason: Exit = _DONE) -> None:
+        """End this actor, after the message in hand. A permanent one is restarted all the same.
+
+        Args:
+            reason: Why. Called in `on_stop`, it replaces the reason for which the actor was told to stop.
+        """
+        _standing(self).stop(reason)
 
 
 _RESERVED = frozenset(name for name in dir(Actor) if not name.startswith("__"))
 
 
-_HOOKS = {"on_start": "async def on_start(self) -> None", "on_stop": "async def on_stop(self, reason: Exit) -> None"}
+_HOOKS = {
+    "on_start": "async def on_start(self) -> None",
+    "on_stop": "async def on_stop(self, reason: Exit) -> None",
+    "on_down": "async def on_down(self, down: Down) -> None",
+}
 
 
 def _check_overrides(cls: type[Actor], where: str) -> None:
@@ -198,20 +284,25 @@ def _standing(actor: Actor) -> Standing:
     )
 
 
-def ref_to(host: Host, actor: type[A], name: str | None, *, prefer_local: bool | None) -> A:
-    """Return a ref on `host`, typed as the actor it points to.
+def ref_to(host: Host, target: Any, name: str | None, *, prefer_local: bool | None) -> Any:
+    """Return a ref on `host`, typed as the actor it points to, or what `target` makes of the name.
 
     Raises:
-        TypeError: `actor` is no actor class.
+        TypeError: `target` is no class of which there are refs.
         ValueError: `name` is no name.
     """
-    if not (isinstance(actor, type) and issubclass(actor, Actor)):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(target, type) and issubclass(target, Actor):
+        if name is not None and not is_name(name):
+            raise ValueError(f"{name!r} is no actor name: {NAME_RULE}")
+        return Ref(host, address_of(target, name, prefer_local=prefer_local), target.__name__)
+    ref_on = getattr(cast("object", target), "ref_on", None)
+    if ref_on is None:
         raise TypeError(
-            f"ref() takes an actor class and not {actor!r}; write ref(Inventory) or ref(Inventory, 'its_name')."
+            f"ref() takes an actor class and not {target!r}; write ref(Inventory) or ref(Inventory, 'its_name')."
         )
-    if name is not None and not is_name(name):
-        raise ValueError(f"{name!r} is no actor name: {NAME_RULE}")
-    return cast("A", Ref(host, address_of(actor, name, prefer_local=prefer_local), actor.__name__))
+    if name is None:
+        raise ValueError(f"ref({target.__name__}) needs a path; write ref({target.__name__}, 'shop/sessions').")
+    return ref_on(host, name)
 
 
 def address_of(actor: type[Actor], name: str | None = None, *, prefer_local: bool | None = None) -> _Address:
@@ -233,36 +324,3 @@ class ActorStart(Struct, frozen=True):
         actor.__dict__["_standing"] = standing
         actor.__init__(*self.args, **self.kwargs)  # type: ignore[misc]
         return actor
-
-
-def _options_of(cls: type[Actor], options: dict[str, Any], where: str) -> ActorOptions:
-    inherited = cls.__options__
-    # The name is the class's own; the other options are inherited.
-    known = {field: getattr(inherited, field) for field in ActorOptions.__struct_fields__}
-    if unknown := sorted(set(options) - set(known)):
-        raise DefinitionError(
-            where, f"class {cls.__name__}: unknown option {unknown[0]!r}.", f"use one of {', '.join(sorted(known))}."
-        )
-    chosen = {**known, "name": snake_case(cls.__name__).strip("_"), **options}
-    if not is_name(chosen["name"]):
-        raise DefinitionError(
-            where,
-            f"class {cls.__name__}: {chosen['name']!r} is no actor name.",
-            f"write class {cls.__name__}(Actor, name='...'): {NAME_RULE}",
-        )
-    try:
-        converted = msgspec.convert(chosen, ActorOptions)
-    except msgspec.ValidationError as error:
-        raise DefinitionError(where, f"class {cls.__name__}: {error}.", _OPTIONS_HELP) from None
-    timeout, shutdown = converted.start_timeout, converted.shutdown
-    if timeout is not None and not 0 < timeout < inf:
-        raise DefinitionError(where, f"class {cls.__name__}: start_timeout={timeout!r}.", _OPTIONS_HELP)
-    if isinstance(shutdown, float) and not 0 <= shutdown < inf:
-        raise DefinitionError(where, f"class {cls.__name__}: shutdown={shutdown!r}.", _OPTIONS_HELP)
-    return converted
-
-
-_OPTIONS_HELP = (
-    "restart is 'permanent', 'transient' or 'temporary'; shutdown is seconds, 'infinity' or 'brutal_kill'; "
-    "start_timeout is seconds above zero or None; mailbox is a Mailbox(...); wire is 'json' or 'msgpack'."
-)

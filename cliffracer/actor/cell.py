@@ -12,14 +12,14 @@ import anyio
 from msgspec import Struct
 
 from cliffracer.actor.handlers import HandlerTable
+from cliffracer.actor.host import Host, Watched
 from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared, QueueFull
-from cliffracer.actor.ref import Host
 from cliffracer.envelope import Message, Stop
-from cliffracer.errors import CallError, CallTimeout, MailboxFull, NoActor, Refusal, Stopping
+from cliffracer.errors import CallError, CallTimeout, MailboxFull, NoActor, Stopping
 from cliffracer.exits import Exit
 from cliffracer.observe.logs import Throttle
 
-__all__ = ["Cell", "CellState", "CellStatistics", "full_mailbox"]
+__all__ = ["Cell", "CellState", "CellStatistics", "Reply", "full_mailbox"]
 
 
 class CellState(Enum):
@@ -58,27 +58,35 @@ class CellStatistics(Struct, frozen=True):
     mailbox: MailboxStatistics
 
 
-class _Reply:
-    """The answer to a local call."""
+class Reply:
+    """An answer that somebody in this process waits for. Meets `ReplyTo`."""
 
     __slots__ = ("_error", "_event", "_value")
 
     def __init__(self, event: anyio.Event) -> None:
         self._event = event
         self._value: Any = None
-        self._error: CallError | Refusal | None = None
+        self._error: Exception | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is an answer."""
+        return self._event.is_set()
 
     def answer(self, value: Any) -> None:
+        """Hand over the result."""
         if not self._event.is_set():
             self._value = value
             self._event.set()
 
-    def fail(self, error: CallError | Refusal) -> None:
+    def fail(self, error: Exception) -> None:
+        """Hand over the reason why there is no result."""
         if not self._event.is_set():
             self._error = error
             self._event.set()
 
     async def wait(self) -> Any:
+        """Return the result, or raise what it failed with."""
         await self._event.wait()
         if self._error is not None:
             raise self._error
@@ -94,6 +102,8 @@ class Cell:
         self._new_event = host.timers.new_event
         self.queue = MessageQueue(mailbox, self._new_event)
         self.state = CellState.VACANT
+        self.owner = ""  # the path of the child whose actor this is; empty if the name is free
+        self.process: Watched | None = None  # the incarnation that runs
         self.incarnation = 0
         self.in_hand = 0  # messages being handled at this moment
         self.handled = 0
@@ -115,7 +125,7 @@ class Cell:
 
     async def call(self, message: Message, give_up: float) -> Any:
         """Queue `message` and wait for its answer; see `Destination.call`."""
-        reply = _Reply(self._new_event())
+        reply = Reply(self._new_event())
         message.reply_to = reply
         await self._enqueue(message, give_up)
         if give_up == inf:
@@ -129,6 +139,11 @@ class Cell:
     async def cast(self, message: Message) -> None:
         """Queue `message`; wait for room if there is none, for as long as a call would. See `Destination.cast`."""
         await self._enqueue(message, self._host.timers.clock() + self._host.call_timeout)
+
+    def cell_for(self, message: Message) -> "Cell":
+        """Return this cell; a pool returns one of its members."""
+        del message
+        return self
 
     def refuse(self, message: Message) -> CallError | None:
         """Return why this cell takes no messages at the moment, or None if it does."""
@@ -167,9 +182,9 @@ class Cell:
             self._idle.set()
             self._idle = None
 
-    def request_stop(self, reason: Exit) -> None:
-        """Tell the incarnation to end after the message in its hands."""
-        self.queue.put_signal(Stop(reason))
+    def request_stop(self, reason: Exit, *, ordered: bool = True) -> None:
+        """Tell the incarnation to end after the message in its hands; see `Stop`."""
+        self.queue.put_signal(Stop(reason, ordered=ordered))
 
     def open(self) -> None:
         """Take messages from now on."""

@@ -4,22 +4,25 @@ Here, and only here, an exception of user code becomes an answer or an exit.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 from anyio.abc import TaskGroup
 
 from cliffracer.actor.actor import Actor, ActorStart, Standing
 from cliffracer.actor.cell import Cell
 from cliffracer.actor.handlers import Handler, Kind
-from cliffracer.actor.ref import Host
+from cliffracer.actor.host import Host
+from cliffracer.actor.links import Down
 from cliffracer.actor.timers import Timer
-from cliffracer.envelope import Message, current_message
-from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Refusal, Upstream, snake_case
+from cliffracer.envelope import Fallen, Inspect, Message, Resume, Signal, Stop, Suspend, current_message
+from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refusal, Upstream, snake_case
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
+from cliffracer.observe.stacks import stack_of
 
 __all__ = ["crash_of", "is_outside_force", "run_incarnation"]
 
@@ -30,7 +33,15 @@ _MESSAGES_A_TURN = 1024  # for clocks that stand still while we run, as virtual 
 _LOOK_AT_CLOCK_EVERY = 32
 
 
-async def run_incarnation(cell: Cell, start: ActorStart, host: Host, on_started: Callable[[], Awaitable[None]]) -> Exit:
+def run_incarnation(
+    cell: Cell,
+    start: ActorStart,
+    host: Host,
+    on_started: Callable[[], Awaitable[None]],
+    *,
+    incarnation: int,
+    stop_time: float = inf,
+) -> Coroutine[Any, Any, Exit]:
     """Run one incarnation to its end and return why it ended.
 
     Args:
@@ -39,10 +50,16 @@ async def run_incarnation(cell: Cell, start: ActorStart, host: Host, on_started:
         host: The node around it.
         on_started: Awaited when `on_start` has returned, before the first message is taken. If the incarnation ends
             without it, its start has failed.
+        incarnation: Its number.
+        stop_time: Seconds that `on_stop` may take where nobody waits for it.
+
+    Raises:
+        Ignore: The actor declined to start.
 
     Cancellation: the actor is killed: `on_stop` does not run, the caller of the message in hand gets `ActorCrashed`.
     """
-    return await _Incarnation(cell, start, host).run(on_started)
+    # Not `async` itself: each frame of a waiting actor costs memory, and there may be a hundred thousand.
+    return _Incarnation(cell, start, host, incarnation, stop_time).run(on_started)
 
 
 def is_outside_force(error: BaseException) -> bool:
@@ -61,51 +78,73 @@ def crash_of(error: BaseException) -> Crashed:
 
 
 class _Incarnation:
-    def __init__(self, cell: Cell, start: ActorStart, host: Host) -> None:
-        cell.incarnation += 1
+    __slots__ = (
+        "_actor",
+        "_answers",
+        "_cell",
+        "_clock",
+        "_crash",
+        "_host",
+        "_leaving",
+        "_methods",
+        "_running",
+        "_standing",
+        "_start",
+        "_stop_time",
+        "_suspended",
+        "_tasks",
+        "_ticks",
+    )
+
+    def __init__(self, cell: Cell, start: ActorStart, host: Host, incarnation: int, stop_time: float) -> None:
+        cell.incarnation = incarnation
         self._cell = cell
         self._start = start
         self._host = host
+        self._stop_time = stop_time
         self._clock = host.timers.clock
-        self._log = host.log.bind(actor=cell.name, incarnation=cell.incarnation)
+        self._standing = Standing(cell.name, incarnation, host, cell.queue.put_signal)
+        self._actor: Actor | None = None
         self._methods: dict[str, Callable[..., Awaitable[Any]]] = {}
         self._answers = start.actor.answers
-        self._ticks: dict[str, Timer] = {}
+        self._suspended = False
+        self._ticks: dict[str, Timer] | None = None
         # Only actors with a concurrent handler pay for a task group.
         self._tasks: TaskGroup | None = None
-        self._running: dict[str, int] = {}
+        self._running: dict[str, int] | None = None
         self._crash: Crashed | None = None
+        self._leaving: BaseException | None = None
 
     async def run(self, on_started: Callable[[], Awaitable[None]]) -> Exit:
         cell = self._cell
         cell.queue.clear_signals()
-        standing = Standing(cell.name, cell.incarnation, self._host, self._log, cell.request_stop)
         try:
             try:
-                actor = await self._make(standing)
+                actor = self._actor = await self._make()
                 await on_started()
             except BaseException as error:
-                if is_outside_force(error):
+                if is_outside_force(error) or isinstance(error, Ignore):
                     raise
                 return self._crashed(error, "on_start")
+            del on_started  # what it holds on to is needed no more
             self._start_ticking()
             if any(handler.concurrent > 1 for handler in cell.handlers.values()):
-                reason = await self._receive_with_tasks()
+                stop = await self._receive_with_tasks()
             else:
-                reason = await self._receive()
-            return await self._stop(actor, reason)
+                stop = await self._receive()
+            return await self._stop(actor, stop)
         finally:
-            for timer in self._ticks.values():
+            for timer in (self._ticks or {}).values():
                 timer.cancel()
+            self._standing.release()
 
     # Start
 
-    async def _make(self, standing: Standing) -> Actor:
+    async def _make(self) -> Actor:
         # Calls made here have no deadline but their own, and nobody but this actor waits for them.
         token = current_message.set(Message(self._cell.name, "on_start"))
         try:
-            actor = self._start.make(standing)
-            self._methods = {name: getattr(actor, name) for name in self._cell.handlers}
+            actor = self._start.make(self._standing)
             await actor.on_start()
         finally:
             current_message.reset(token)
@@ -124,21 +163,24 @@ class _Incarnation:
             # The next tick keeps the beat; beats that were missed altogether are skipped.
             self._tick_at(max(when + handler.seconds, self._clock()), handler)
 
+        self._ticks = self._ticks or {}
         self._ticks[handler.name] = self._host.timers.at(when, tick)
 
     # Receive
 
-    async def _receive(self) -> Exit:
+    async def _receive(self) -> Stop:
         cell, queue = self._cell, self._cell.queue
         handled, turn_ends = 0, self._clock() + _TURN
         while True:
             if (signal := queue.get_signal_nowait()) is not None:
-                return signal.reason
-            message = queue.get_nowait()
+                if (stop := await self._heed(signal)) is not None:
+                    return stop
+                continue
+            message = None if self._suspended else queue.get_nowait()
             if message is None:
                 cell.note_progress()
                 current_message.set(None)  # an idle actor holds on to nothing
-                await queue.wait()
+                await queue.wait_for_news()
                 handled, turn_ends = 0, self._clock() + _TURN
                 continue
             if self._tasks is not None and (limit := cell.handlers[message.handler].concurrent) > 1:
@@ -153,7 +195,7 @@ class _Incarnation:
             finally:
                 cell.in_hand -= 1
             if reason is not None:
-                return reason
+                return Stop(reason, ordered=False)
             handled += 1
             if handled % _LOOK_AT_CLOCK_EVERY == 0 and (handled >= _MESSAGES_A_TURN or self._clock() >= turn_ends):
                 await anyio.lowlevel.checkpoint()
@@ -170,10 +212,11 @@ class _Incarnation:
             return None
         current_message.set(message)
         try:
+            method = self._methods.get(message.handler) or self._bind(message.handler)
             if message.kwargs is None:
-                result = await self._methods[message.handler](*message.args)
+                result = await method(*message.args)
             else:
-                result = await self._methods[message.handler](*message.args, **message.kwargs)
+                result = await method(*message.args, **message.kwargs)
             if reply_to is not None:
                 reply_to.answer(result)
         except BaseException as error:
@@ -186,6 +229,11 @@ class _Incarnation:
             return None
         finally:
             cell.handled += 1
+
+    def _bind(self, handler: str) -> Callable[..., Awaitable[Any]]:
+        method: Callable[..., Awaitable[Any]] = getattr(self._actor, handler)
+        self._methods[handler] = method
+        return method
 
     def _failed(self, message: Message, error: BaseException) -> Crashed | None:
         if isinstance(error, self._answers):
@@ -209,7 +257,7 @@ class _Incarnation:
         answer: CallError | Refusal
         if isinstance(error, Refusal):
             answer = error
-            self._log.debug(
+            self._standing.log.debug(
                 "handler_answered_with_error", handler=message.handler, error=summary_of(error), incident=""
             )
         else:
@@ -221,7 +269,7 @@ class _Incarnation:
             else:
                 # Somebody else's exception: its text was not written for callers, so only its kind goes out.
                 answer = Refusal(f"{message.target}: {snake_case(type(error).__name__)} (incident {incident})")
-            self._log.warning(
+            self._standing.log.warning(
                 "handler_answered_with_error", handler=message.handler, error=summary_of(error), incident=incident
             )
         if message.reply_to is not None:
@@ -232,7 +280,7 @@ class _Incarnation:
         # The outermost frame is this file's, always the same; the others are the user's.
         trace = error.__traceback__
         inner = (trace and trace.tb_next) or trace
-        self._log.error(
+        self._standing.log.error(
             "actor_crashed",
             during=during,
             incident=reason.incident,
@@ -243,16 +291,19 @@ class _Incarnation:
 
     # Concurrent handlers
 
-    async def _receive_with_tasks(self) -> Exit:
-        reason: Exit = Killed()
+    async def _receive_with_tasks(self) -> Stop:
+        stop = Stop(Killed())
         async with anyio.create_task_group() as self._tasks:
-            reason = await self._receive()
-            if isinstance(reason, Crashed):
+            stop = await self._receive()
+            if isinstance(stop.reason, Crashed):
                 self._tasks.cancel_scope.cancel()
-        return self._crash or reason
+        if self._leaving is not None:
+            raise self._leaving
+        return stop if self._crash is None else Stop(self._crash, ordered=False)
 
     def _spawn(self, tasks: TaskGroup, message: Message, limit: int) -> bool:
         """Start a concurrent handler beside the others; return False if `limit` of its kind run already."""
+        self._running = self._running or {}
         running = self._running.get(message.handler, 0)
         if running >= limit:
             return False
@@ -269,26 +320,93 @@ class _Incarnation:
                 # The object is not to be trusted any more: whatever else it works on ends here.
                 assert self._tasks is not None
                 self._tasks.cancel_scope.cancel()
+        except (KeyboardInterrupt, SystemExit) as error:
+            # Out of a task of its own it would tear the event loop down; so it leaves by way of the actor's.
+            assert self._tasks is not None
+            self._leaving = error
+            self._tasks.cancel_scope.cancel()
         finally:
+            assert self._running is not None
             self._running[message.handler] -= 1
             self._cell.in_hand -= 1
             self._cell.note_progress()
             self._cell.queue.poke()
 
+    # Signals
+
+    async def _heed(self, signal: Signal) -> Stop | None:
+        """Act on a signal; return what ends the actor, or None if it lives."""
+        match signal:
+            case Stop():
+                return signal
+            case Fallen():
+                down = self._standing.bonds.down_of(signal)
+                if down is not None and (crash := await self._tell_down(down)) is not None:
+                    return Stop(crash, ordered=False)
+            case Suspend():
+                self._suspended = True
+            case Resume():
+                self._suspended = False
+            case Inspect(reply_to):
+                reply_to.answer(self._state())
+        return None
+
+    async def _tell_down(self, down: Down) -> Crashed | None:
+        assert self._actor is not None
+        current_message.set(Message(self._cell.name, "on_down"))
+        try:
+            await self._actor.on_down(down)
+        except BaseException as error:
+            if is_outside_force(error):
+                raise
+            return self._crashed(error, "on_down")
+        return None
+
+    def _state(self) -> dict[str, Any]:
+        """Return a copy of the actor's attributes, in plain types; `repr` stands for what has none."""
+        return {name: _plain(value) for name, value in vars(self._actor).items() if name != "_standing"}
+
     # Stop
 
-    async def _stop(self, actor: Actor, reason: Exit) -> Exit:
+    async def _stop(self, actor: Actor, stop: Stop) -> Exit:
         current_message.set(Message(self._cell.name, "on_stop"))
+        self._standing.take_last_word()
+        hook = actor.on_stop(stop.reason)
         try:
-            await actor.on_stop(reason)
+            if stop.ordered:
+                await hook
+            else:
+                await self._limit(hook)
         except BaseException as error:
             if is_outside_force(error):
                 raise
             return self._crashed(error, "on_stop")
-        return reason
+        last_word = self._standing.take_last_word()
+        return stop.reason if last_word is None or isinstance(stop.reason, Crashed) else last_word
+
+    async def _limit(self, hook: Coroutine[Any, Any, None]) -> None:
+        """Await `on_stop` of an actor that ends by itself: nobody else is there to see that it takes for ever."""
+        with anyio.CancelScope() as scope:
+
+            def cancel() -> None:
+                self._standing.log.error("actor_stop_timed_out", seconds=self._stop_time, stack=stack_of(hook))
+                scope.cancel()
+
+            timer = self._host.timers.at(self._clock() + self._stop_time, cancel)
+            try:
+                await hook
+            finally:
+                timer.cancel()
 
 
 _EXPIRED = "its time had passed before the actor could take it; it was not handled"
 _KILLED = "the actor was killed while it handled this message"
 _FIND = "incident {} in the log of its node says why"
 _LOOK_UP = "the actor crashed over this message; " + _FIND
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return msgspec.to_builtins(value, enc_hook=repr)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)

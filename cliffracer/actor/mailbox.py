@@ -12,7 +12,7 @@ from typing import Literal
 import anyio
 from msgspec import Struct
 
-from cliffracer.envelope import Message, Stop
+from cliffracer.envelope import Message, Signal
 
 __all__ = ["Mailbox", "MailboxStatistics", "MessageQueue", "QueueCleared", "QueueFull", "WhenFull"]
 
@@ -83,7 +83,7 @@ class MessageQueue:
         self.options = options
         self._new_event = new_event
         self._messages: deque[Message] = deque()
-        self._signals: deque[Stop] = deque()
+        self._signals: deque[Signal] = deque()
         # Who waits for room, with what; first come, first served.
         self._senders: OrderedDict[anyio.Event, Message] = OrderedDict()
         self._turned_away: set[anyio.Event] = set()
@@ -175,12 +175,12 @@ class MessageQueue:
             self._messages.append(message)
             self.poke()
 
-    def put_signal(self, signal: Stop) -> None:
+    def put_signal(self, signal: Signal) -> None:
         """Queue `signal` ahead of every message."""
         self._signals.append(signal)
         self.poke()
 
-    def get_signal_nowait(self) -> Stop | None:
+    def get_signal_nowait(self) -> Signal | None:
         """Return the next signal, or None."""
         return self._signals.popleft() if self._signals else None
 

@@ -1,111 +1,64 @@
-"""What points to an actor, and what it needs of the process it is in.
+"""What points to an actor, or to any other child, and what it needs of the process it is in.
 
 A ref is typed as the actor it points to, so mypy and pyright check every call. It names the actor; where that runs,
 and which incarnation of it, is looked up for each message.
 """
 
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import anyio.lowlevel
+from msgspec import Struct
 
-from cliffracer.actor.handlers import Handler, HandlerTable, Kind
-from cliffracer.actor.timers import Timers
-from cliffracer.codec import Wire
+from cliffracer.actor.handlers import Handler, Kind
+from cliffracer.actor.host import Address, Host, Target
 from cliffracer.envelope import Message, current_message
 from cliffracer.errors import CallCycle, CallTimeout
-from cliffracer.observe.logs import Logger
 
-__all__ = ["Address", "Destination", "Host", "Ref", "outgoing"]
+__all__ = ["ChildRef", "Ref", "find_address", "label_of", "outgoing"]
 
 _A_MOMENT = 0.01  # seconds, for a cancel scope whose deadline has come to act on it
 
 
-class Destination(Protocol):
-    """Where a message can be sent: a cell in this process, or an address elsewhere."""
+class ChildRef(Struct, frozen=True):
+    """Points to a child that is no actor: a function, or a supervisor. `self.ref(ChildRef, "shop/poll")` makes one.
 
-    async def call(self, message: Message, give_up: float) -> Any:
-        """Send `message` and wait for its answer.
+    Attributes:
+        path: Where it stands: the ids from the root down to it, `shop/poll`, or as much of the end of it as no other
+            has.
+    """
 
-        Args:
-            message: The message; `reply_to` is still open and is filled in here.
-            give_up: When to stop waiting, in seconds of the node's clock. Infinite where a cancel scope of the
-                caller sees to that.
+    path: str
 
-        Raises:
-            CallError: There is no answer.
-            Refusal: The handler says no.
-        """
-        ...
-
-    async def cast(self, message: Message) -> None:
-        """Send `message`; return when it is queued, here or with the broker.
-
-        Raises:
-            CallError: It could not be queued.
-        """
-        ...
+    @classmethod
+    def ref_on(cls, host: Host, path: str) -> "ChildRef":
+        """Return what points to `path`; where that is, is looked up when it is used."""
+        del host
+        return cls(path)
 
 
-class Address(Protocol):
-    """What a ref knows of the actor it points to."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def handlers(self) -> HandlerTable:
-        """Its class's handlers."""
-        ...
-
-    @property
-    def wire(self) -> Wire:
-        """The form of its payloads."""
-        ...
-
-    @property
-    def prefer_local(self) -> bool | None:
-        """Whether to prefer a replica in this process; None leaves it to the node."""
-        ...
+def find_address(target: Target) -> Address | None:
+    """Return the address behind a ref to an actor, or None if `target` is none."""
+    if isinstance(target, Ref):
+        address: Address = object.__getattribute__(target, "_address")
+        return address
+    return None
 
 
-class Host(Protocol):
-    """What actors and refs need of the node they are in."""
+def label_of(target: Target) -> str:
+    """Return the name of the actor, or the path of the child, that `target` points to.
 
-    @property
-    def log(self) -> Logger:
-        """The node's logger."""
-        ...
-
-    @property
-    def timers(self) -> Timers:
-        """The node's timers and, in them, its clock."""
-        ...
-
-    @property
-    def call_timeout(self) -> float:
-        """Seconds that a call may take where nothing else limits it."""
-        ...
-
-    @property
-    def draining(self) -> bool:
-        """Whether the node is emptying its mailboxes: then nothing ticks any more."""
-        ...
-
-    def route(self, address: Address) -> Destination:
-        """Return where a message for `address` goes at this moment."""
-        ...
-
-    def new_correlation(self) -> str:
-        """Return a correlation id that no other request has."""
-        ...
-
-    async def publish(self, subject: str, value: Any) -> None:
-        """Publish an event."""
-        ...
+    Raises:
+        TypeError: It is no ref.
+    """
+    address = find_address(target)
+    if address is not None:
+        return address.name
+    path = getattr(target, "path", None)
+    if isinstance(path, str):
+        return path
+    raise TypeError(f"this takes a ref and not {target!r}; write ref(Inventory), or ref(ChildRef, 'shop/poll').")
 
 
 def outgoing(host: Host, to: str, handler: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Message:

@@ -1,22 +1,27 @@
 """What surrounds the actors of one node: its clock, its cells, its way out and its way in. Meets `TreeHost`."""
 
+from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
 from typing import Any
 
 from cliffracer.actor.cell import Cell
-from cliffracer.actor.ref import Address, Destination
+from cliffracer.actor.host import Address, Destination, Target
+from cliffracer.actor.ref import find_address, label_of
 from cliffracer.actor.timers import Timers, running_clock
 from cliffracer.codec import encode
 from cliffracer.envelope import current_message, outgoing_context
 from cliffracer.errors import TransportError
 from cliffracer.names import subject_problem
+from cliffracer.node.control import Control
 from cliffracer.node.intake import Intake
 from cliffracer.node.registry import Registry
 from cliffracer.node.remote import RemoteActor, call_error_of
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger
-from cliffracer.supervision.spec import ChildSpec
+from cliffracer.supervision.process import ChildRecord, Process
+from cliffracer.supervision.spec import ChildSpec, PoolStart, actors_at
+from cliffracer.supervision.supervisor import SupervisorProcess
 from cliffracer.transport.contract import Transport
 
 __all__ = ["NodeHost"]
@@ -35,6 +40,9 @@ class NodeHost:
         self.registry = Registry()
         self.draining = False  # no more ticks
         self.stopping = False  # who stops now does not come back
+        self.kill_grace = settings.kill_grace
+        self.control = Control(self, settings.name())
+        self.on_leave: Callable[[BaseException], None] | None = None
         self._remote: dict[tuple[str, int], RemoteActor] = {}
         self._transport = transport
         self._prefer_local = settings.prefer_local
@@ -58,6 +66,9 @@ class NodeHost:
             # A ref of another class goes the long way, where its messages are checked: they must not crash the actor.
             if cell is not None and cell.is_here and cell.handlers is address.handlers:
                 return cell
+            pool = self.registry.find_pool(address.name)
+            if pool is not None and pool.handlers is address.handlers:
+                return pool
         key = (address.name, id(address.handlers))
         remote = self._remote.get(key)
         if remote is None:
@@ -78,16 +89,68 @@ class NodeHost:
         except TransportError as error:
             raise call_error_of(error, subject) from None
 
+    # For links, monitors and administration
+
+    def find_process(self, target: Target) -> Process | None:
+        """Return the incarnation that `target` points to, or None if nothing runs there."""
+        label = label_of(target)
+        if find_address(target) is not None:
+            return self.find_process_of(label)
+        record = self.registry.find_record(label)
+        process = None if record is None else record.process
+        return process if process is not None and process.has_started else None
+
+    def find_process_of(self, name: str) -> Process | None:
+        """Return the incarnation of the actor of this name, or None if none runs here."""
+        cell = self.registry.find(name)
+        process = None if cell is None else cell.process
+        return process if isinstance(process, Process) else None
+
+    def find_supervisor(self, path: str) -> SupervisorProcess:
+        """Return the supervisor at `path`."""
+        return self.registry.find_supervisor(path)
+
     # For supervisors
 
-    def cell_of(self, spec: ChildSpec) -> Cell:
+    def record_of(self, path: str) -> ChildRecord:
+        """Return what is known of the child at `path`."""
+        return self.registry.record_of(path)
+
+    def forget(self, path: str) -> None:
+        """Forget the child at `path`."""
+        self.registry.forget(path)
+
+    def supervisor_started(self, supervisor: SupervisorProcess) -> None:
+        """A supervisor is about to start its children."""
+        self.registry.add_supervisor(supervisor)
+
+    def supervisor_ended(self, supervisor: SupervisorProcess) -> None:
+        """A supervisor is gone."""
+        self.registry.remove_supervisor(supervisor)
+
+    def process_started(self, process: Process) -> None:
+        """A child has started."""
+        process.started_at = self.timers.clock()
+
+    def process_ended(self, process: Process) -> None:
+        """A child has ended."""
+        if process.record.last_crash is process.reason:
+            process.record.last_crash_at = self.timers.clock()
+
+    def require_free(self, spec: ChildSpec[Any], path: str) -> None:
+        """Check that no other child has an actor of a name in `spec`."""
+        for actor_path, actor in actors_at(spec, path):
+            self.registry.require_free(str(actor.name), actor_path)
+
+    def claim(self, spec: ChildSpec[Any], path: str) -> Cell:
         """Return the cell of the actor that `spec` describes."""
-        return self.registry.cell_of(spec, self)
+        return self.registry.claim(spec, path, self)
 
     async def admit(self, cell: Cell) -> None:
         """Let messages come in, from here and from elsewhere."""
         cell.open()
-        await self.intake.open(cell)
+        if not self.registry.is_pooled(cell):
+            await self.intake.open(cell)
 
     def before_stop(self, cell: Cell) -> None:
         """Refuse what comes from now on if the node itself stops.
@@ -97,7 +160,23 @@ class NodeHost:
         if self.stopping:
             cell.close(for_good=False)
 
-    async def dismiss(self, cell: Cell) -> None:
-        """Free the name: unsubscribe, and answer what waits."""
-        await self.intake.close(cell)
-        cell.close(for_good=True)
+    async def dismiss(self, spec: ChildSpec[Any], path: str, *, forget: bool) -> None:
+        """Free the names: unsubscribe, and answer what waits."""
+        if isinstance(spec.start, PoolStart) and (pool := self.registry.remove_pool(str(spec.name), path)) is not None:
+            await self.intake.close(pool)
+        for actor_path, actor in actors_at(spec, path):
+            cell = self.registry.release(str(actor.name), actor_path, forget=forget)
+            if cell is not None:
+                await self.intake.close(cell)
+                cell.close(for_good=True)
+
+    async def open_pool(self, spec: ChildSpec[Any], path: str) -> None:
+        """Let messages come in to a pool; its members have started."""
+        await self.intake.open(self.registry.add_pool(spec, path))
+
+    # For the end
+
+    def leave(self, error: BaseException) -> None:
+        """The program is to end, in order, for SystemExit or KeyboardInterrupt."""
+        if self.on_leave is not None:
+            self.on_leave(error)

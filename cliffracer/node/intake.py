@@ -11,7 +11,8 @@ import anyio
 
 from cliffracer.actor.cell import Cell, CellState, full_mailbox
 from cliffracer.actor.handlers import Handler, Kind
-from cliffracer.actor.ref import Host
+from cliffracer.actor.host import Host
+from cliffracer.actor.pool import Pool
 from cliffracer.codec import Wire, encode, wire_of
 from cliffracer.envelope import Message, unpack_context
 from cliffracer.errors import (
@@ -93,7 +94,7 @@ class Intake:
         if self._loss_reports.ready():
             self._host.log.warning("reply_lost", target=target, problem=problem, total=self._replies_lost)
 
-    async def open(self, cell: Cell) -> None:
+    async def open(self, cell: Cell | Pool) -> None:
         """Subscribe to all that `cell` is to hear; does nothing if that is done already, or if the node stops."""
         if self._closed or cell.name in self._subscriptions:
             return
@@ -107,7 +108,7 @@ class Intake:
             raise
         self._subscriptions[cell.name] = subscriptions
 
-    async def _subscribe(self, cell: Cell, subscriptions: list[Subscription]) -> None:
+    async def _subscribe(self, cell: Cell | Pool, subscriptions: list[Subscription]) -> None:
         door = _Door(cell, self._transport, self, self._host, f"{self._prefix}{cell.name}.")
         group = f"{self._prefix}{cell.name}"
         if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
@@ -123,7 +124,7 @@ class Intake:
                     await self._transport.subscribe(handler.pattern.subject, door.event_sink(handler), queue=queue)
                 )
 
-    async def close(self, cell: Cell) -> None:
+    async def close(self, cell: Cell | Pool) -> None:
         """Unsubscribe; when this returns, all that had been routed here is in the mailbox, and no more comes."""
         await _drain(self._subscriptions.pop(cell.name, []))
 
@@ -135,6 +136,10 @@ class Intake:
 
 
 async def _drain(subscriptions: list[Subscription]) -> None:
+    if len(subscriptions) <= 1:  # no task for what nearly every actor has
+        for subscription in subscriptions:
+            await subscription.drain()
+        return
     async with anyio.create_task_group() as tasks:
         for subscription in subscriptions:
             tasks.start_soon(subscription.drain)
@@ -143,7 +148,7 @@ async def _drain(subscriptions: list[Subscription]) -> None:
 class _Door:
     """The way from the transport into one mailbox."""
 
-    def __init__(self, cell: Cell, transport: Transport, intake: Intake, host: Host, subject: str) -> None:
+    def __init__(self, cell: Cell | Pool, transport: Transport, intake: Intake, host: Host, subject: str) -> None:
         self._cell = cell
         self._transport = transport
         self._intake = intake
@@ -154,14 +159,13 @@ class _Door:
 
     def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
         """Take a call or a cast."""
-        cell = self._cell
         name = subject[self._handler_at :]
-        handler = cell.handlers.get(name)
-        message = Message(cell.name, name)
+        handler = self._cell.handlers.get(name)
+        message = Message(self._cell.name, name)
         if handler is None or handler.payload is None:
-            reachable = ", ".join(n for n, h in cell.handlers.items() if h.payload is not None)
+            reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None)
             return self._refuse(
-                UnknownHandler(message.target, f"{cell.name!r} has no such handler; it has {reachable}"),
+                UnknownHandler(message.target, f"{self._cell.name!r} has no such handler; it has {reachable}"),
                 subject,
                 payload,
                 reply,
@@ -173,9 +177,10 @@ class _Door:
         except ValueError as error:
             return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
         message.correlation = message.correlation or self._host.new_correlation()
+        cell = self._cell.cell_for(message)
         if not reply:
-            return self._put_or_drop(message)
-        if (refusal := self._cell.refuse(message)) is not None:
+            return self._put_or_drop(message, cell)
+        if (refusal := cell.refuse(message)) is not None:
             return self._refuse(refusal, subject, payload, reply)
         if cell.queue.is_full:
             return self._refuse(full_mailbox(message, cell.queue.options.capacity), subject, payload, reply)
@@ -200,12 +205,11 @@ class _Door:
             except ValueError as error:
                 self._refuse(InvalidMessage(f"{cell.name}.{name}", str(error)), subject, payload, "")
             else:
-                self._put_or_drop(message)
+                self._put_or_drop(message, cell.cell_for(message))
 
         return take
 
-    def _put_or_drop(self, message: Message) -> None:
-        cell = self._cell
+    def _put_or_drop(self, message: Message, cell: Cell) -> None:
         if cell.state is not CellState.OPEN:
             cell.queue.note_drop()
             cell.report_drops(1, policy="stopped")

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from cliffracer.envelope import Resume
 from cliffracer.errors import CliffracerError, StartFailed, TransportError, TreeFailed
 from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.node.host import NodeHost
@@ -38,7 +39,8 @@ class Life:
         self._settled = anyio.Event()  # the tree has started, or failed to
         self._ended = anyio.Event()
         self._troubles = Throttle(1.0, self.host.timers.clock)
-        self._failure: CliffracerError | None = None
+        self._failure: CliffracerError | SystemExit | KeyboardInterrupt | None = None
+        self.host.on_leave = self._leave
         self._body = anyio.CancelScope()
         # Shielded: whoever cancels the block has the tree stopped in order, and not torn down.
         self._tree_scope = anyio.CancelScope(shield=True)
@@ -52,6 +54,8 @@ class Life:
             ConnectFailed: There is no broker.
             StartFailed: A child did not start.
             TreeFailed: The root supervisor gave up; the block was cancelled for that.
+            SystemExit: An actor, or another child, raised it; the tree has been stopped in order.
+            KeyboardInterrupt: The same.
         """
         raised: Exception | None = None
         connected = False
@@ -95,6 +99,11 @@ class Life:
             self._ended.set()
             self._settled.set()
 
+    def _leave(self, error: BaseException) -> None:
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            self._fail(error)
+            self._settled.set()
+
     async def _on_started(self) -> None:
         try:
             # The broker knows all subscriptions before anybody is told that the tree runs.
@@ -114,10 +123,10 @@ class Life:
 
     def _why(self, reason: Exit) -> CliffracerError:
         if self.is_running:
-            return TreeFailed(self._root.verdict or f"the root supervisor {self._tree.id!r} ended: {reason}")
+            return TreeFailed(self._root.reports.verdict or f"the root supervisor {self._tree.id!r} ended: {reason}")
         return StartFailed(f"the tree {self._tree.id!r} did not start: {reason}")
 
-    def _fail(self, failure: CliffracerError) -> None:
+    def _fail(self, failure: CliffracerError | SystemExit | KeyboardInterrupt) -> None:
         if self._failure is None:
             self._failure = failure
             self._body.cancel()
@@ -143,7 +152,8 @@ class Life:
         with self._stop_scope:
             if not self._ended.is_set():
                 worst_case = self._settings.drain_timeout + worst_stop_time(self._tree)
-                self._log.info("node_stopping", reason=str(self._failure or "asked to"), worst_case_seconds=worst_case)
+                why = repr(self._failure) if isinstance(self._failure, SystemExit) else str(self._failure or "asked to")
+                self._log.info("node_stopping", reason=why, worst_case_seconds=worst_case)
                 host.draining = True
                 await host.intake.close_all()
                 async with anyio.create_task_group() as tasks:
@@ -164,6 +174,8 @@ class Life:
         drain.cancel()
 
     async def _drain(self) -> None:
+        for cell in self.host.registry:
+            cell.queue.put_signal(Resume())  # what waits at a suspended actor was accepted, too
         with anyio.move_on_after(self._settings.drain_timeout) as patience:
             # Handling one message may send others, so nobody is done until all are.
             while busy := [cell for cell in self.host.registry if not cell.is_idle]:

@@ -6,15 +6,17 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
-from cliffracer.actor.actor import Actor, ref_to
+from cliffracer.actor.actor import Actor, Referable, ref_to
 from cliffracer.actor.cell import CellStatistics
+from cliffracer.actor.host import HasPath
 from cliffracer.errors import CliffracerError, NotRunning, ServerError, SpecError
+from cliffracer.exits import Exit, Normal
 from cliffracer.node.host import NodeHost
 from cliffracer.node.life import Life
 from cliffracer.node.settings import Settings
@@ -27,6 +29,8 @@ from cliffracer.transport.nats import NatsTransport
 __all__ = ["Node"]
 
 A = TypeVar("A", bound=Actor)
+R = TypeVar("R")
+_NORMAL = Normal()
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -91,9 +95,13 @@ class Node:
         life = self._life
         return life is not None and life.is_running and not life.host.draining and self._transport.is_connected
 
-    def ref(self, actor: type[A], name: str | None = None, *, prefer_local: bool | None = None) -> A:
-        """Return a ref to an actor, on this node or any other; see `Actor.ref`."""
-        return ref_to(self._running(), actor, name, prefer_local=prefer_local)
+    @overload
+    def ref(self, target: type[A], name: str | None = None, *, prefer_local: bool | None = None) -> A: ...
+    @overload
+    def ref(self, target: type[Referable[R]], name: str) -> R: ...
+    def ref(self, target: Any, name: str | None = None, *, prefer_local: bool | None = None) -> Any:
+        """Return a ref to an actor, on this node or any other, or to a child of this node; see `Actor.ref`."""
+        return ref_to(self._running(), target, name, prefer_local=prefer_local)
 
     async def publish(self, subject: str, value: Any) -> None:
         """Publish an event; see `Actor.publish`."""
@@ -102,6 +110,49 @@ class Node:
     def statistics(self) -> dict[str, CellStatistics]:
         """Return, for each actor that has been started here, what it has done so far."""
         return {cell.name: cell.statistics() for cell in self._running().registry}
+
+    # What can be done to what runs here
+
+    async def stop(self, target: "Actor | HasPath", reason: Exit = _NORMAL) -> None:
+        """End an actor, a function or a supervisor, and wait until it is gone; what then, its spec says.
+
+        Args:
+            target: A ref.
+            reason: Why; `Killed()` cancels it at once.
+
+        Raises:
+            NoActor: Nothing runs there, on this node.
+        """
+        await self._running().control.stop(target, reason)
+
+    async def suspend(self, actor: Actor) -> None:
+        """Let `actor` take no more messages, after the one in hand; they wait. It can be stopped all the same.
+
+        The next incarnation takes messages again, and so does every actor when the node drains.
+
+        Raises:
+            NoActor: No such actor runs on this node.
+        """
+        await self._running().control.suspend(actor)
+
+    async def resume(self, actor: Actor) -> None:
+        """Let a suspended `actor` take messages again.
+
+        Raises:
+            NoActor: No such actor runs on this node.
+        """
+        await self._running().control.resume(actor)
+
+    async def get_state(self, actor: Actor) -> dict[str, Any]:
+        """Return a copy of the attributes of `actor`, in plain types, as it is between two messages.
+
+        For tests and operators: an actor's state is its own. What is of no plain type is shown as its `repr`.
+
+        Raises:
+            NoActor: No such actor runs on this node.
+            Stopping: It ended before it came to that.
+        """
+        return await self._running().control.get_state(actor)
 
     def _running(self) -> NodeHost:
         if self._life is None or not self._life.is_running:
@@ -144,9 +195,10 @@ class Node:
             ConnectFailed: There is no broker.
             StartFailed: A child did not start.
             TreeFailed: The root supervisor gave up, or there was a second signal.
+            SystemExit: An actor, or another child, raised it; the tree has been stopped in order.
         """
         stop = anyio.Event()
-        failure: CliffracerError | None = None
+        failure: CliffracerError | SystemExit | KeyboardInterrupt | None = None
         async with anyio.create_task_group() as tasks:
             with anyio.CancelScope() as starting:
                 # Heard from before the start until after the end, whatever is cancelled between.
@@ -154,7 +206,7 @@ class Node:
                 try:
                     async with self:
                         await stop.wait()
-                except CliffracerError as error:
+                except (CliffracerError, SystemExit, KeyboardInterrupt) as error:
                     failure = error  # raised below: the task group would wrap it
             tasks.cancel_scope.cancel()
         if failure is not None:

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from cliffracer.actor.ref import Address
+from cliffracer.actor.host import Address
 from cliffracer.actor.timers import Clock
 from cliffracer.envelope import Message, pack_context
 from cliffracer.errors import (

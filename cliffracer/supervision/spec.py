@@ -1,26 +1,60 @@
-"""Child specs and supervisor specs, and their checks.
+"""Child specs and supervisor specs.
 
-A tree is data: it can be printed, compared and checked without starting anything.
+A tree is data: it can be printed, compared and checked without starting anything. The checks are in `checks.py`.
 """
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from math import inf, isfinite
-from typing import Any, Literal, ParamSpec, TypeAlias, get_args, overload
+from math import inf
+from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, overload
 
 import msgspec
 from msgspec import Struct
 
-from cliffracer.actor.actor import Actor, ActorStart, Restart, ShutdownTime
+from cliffracer.actor.actor import Actor, ActorStart
 from cliffracer.actor.mailbox import Mailbox
+from cliffracer.actor.options import Backoff, Restart, ShutdownTime
+from cliffracer.actor.ref import ChildRef
 from cliffracer.errors import SpecError, snake_case
-from cliffracer.names import NAME_RULE, is_name
+from cliffracer.supervision.checks import (
+    CHILD_HELP,
+    check_arguments,
+    check_child_options,
+    check_distinct,
+    check_key,
+    check_limits,
+    not_a_child,
+)
 
-__all__ = ["ChildSpec", "FunctionStart", "Start", "Strategy", "Supervisor", "child", "worst_stop_time"]
+__all__ = [
+    "AutoShutdown",
+    "Budget",
+    "ChildSpec",
+    "DynamicSupervisor",
+    "FunctionStart",
+    "PoolStart",
+    "Start",
+    "Strategy",
+    "Supervisor",
+    "TaskSupervisor",
+    "Tree",
+    "TreeStart",
+    "actors_at",
+    "as_child",
+    "check_fits",
+    "checked",
+    "child",
+    "pool",
+    "without_arguments",
+    "worst_stop_time",
+]
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+AutoShutdown = Literal["never", "any_significant", "all_significant"]
 P = ParamSpec("P")
+A = TypeVar("A", bound=Actor)
+R = TypeVar("R")
 
 
 class FunctionStart(Struct, frozen=True):
@@ -31,8 +65,52 @@ class FunctionStart(Struct, frozen=True):
     kwargs: dict[str, Any] = {}
 
 
-class ChildSpec(Struct, frozen=True, kw_only=True):
-    """One child of a supervisor: what it is, and what happens when it ends. Made by `child(...)`.
+class TreeStart(Struct, frozen=True):
+    """How to make a supervisor anew for each start: the counterpart of `init/1` in OTP."""
+
+    function: Callable[..., "Tree"]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+
+
+class PoolStart(Struct, frozen=True):
+    """Several actors of one class behind one name.
+
+    Attributes:
+        members: The supervisor of the actors, `inventory-0` and so on.
+        key: The parameter that decides which of them gets a message; None for whichever is next.
+    """
+
+    members: "Supervisor"
+    key: str | None
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many restarts a dynamic child may use up before its supervisor gives up on it, and on it alone.
+
+    Restarts of a child with a budget of its own do not count for the supervisor.
+
+    Attributes:
+        max_restarts: So many restarts are allowed within `max_seconds`; one more, and the child is dropped.
+        max_seconds: The window, in seconds.
+    """
+
+    max_restarts: int
+    max_seconds: float
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            SpecError: A value is out of range.
+        """
+        check_limits("Budget", self.max_restarts, self.max_seconds)
+
+
+class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
+    """One child of a supervisor: what it is, and what happens when it ends. Made by `child(...)` or `pool(...)`.
+
+    `R` is what points to it once it runs: a ref, typed as the actor, or a `ChildRef`.
 
     Attributes:
         id: Its name among its siblings; the actor's name by default.
@@ -40,6 +118,9 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
         restart: "permanent": always restarted. "transient": unless it ended cleanly. "temporary": never.
         shutdown: Seconds it may take to stop before it is cancelled, "infinity", or "brutal_kill" to cancel it at once.
         start_timeout: Seconds that a start may take, or None for no limit.
+        significant: Whether its own end counts for the `auto_shutdown` of its supervisor.
+        backoff: How long to wait before a restart; None for not at all, as in OTP.
+        budget: Only under a `DynamicSupervisor`: how many restarts this child may use up.
         name: The address of an actor; None for other children.
         mailbox: The mailbox of an actor; None for other children.
     """
@@ -49,10 +130,18 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     restart: Restart = "permanent"
     shutdown: ShutdownTime = 5.0
     start_timeout: float | None = None
+    significant: bool = False
+    backoff: Backoff | None = None
+    budget: Budget | None = None
     name: str | None = None
     mailbox: Mailbox | None = None
 
-    def replace(self, **changes: Any) -> "ChildSpec":
+    @property
+    def is_supervisor(self) -> bool:
+        """Whether it is a supervisor, rather than a worker."""
+        return not isinstance(self.start, ActorStart | FunctionStart)
+
+    def replace(self, **changes: Any) -> "ChildSpec[R]":
         """Return this spec with other options: `child(Orders).replace(restart="transient")`.
 
         A new `name` is the new `id` too, unless that is given.
@@ -65,7 +154,7 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
             raise SpecError(f"child {self.id!r}: unknown option {unknown[0]!r}.", f"use one of {', '.join(options)}.")
         if "name" in changes and "id" not in changes:
             changes["id"] = changes["name"]
-        return _checked(msgspec.structs.replace(self, **changes))
+        return checked(msgspec.structs.replace(self, **changes))
 
 
 @dataclass(frozen=True, init=False)
@@ -79,218 +168,369 @@ class Supervisor:
             those after it.
         max_restarts: So many restarts are allowed within `max_seconds`; one more ends the supervisor.
         max_seconds: The window, in seconds.
+        auto_shutdown: "never". "any_significant": the supervisor ends with the first significant child that ends and
+            is not restarted. "all_significant": with the last one.
     """
 
     id: str
-    children: tuple[ChildSpec, ...]
+    children: tuple[ChildSpec[Any], ...]
     strategy: Strategy
     max_restarts: int
     max_seconds: float
+    auto_shutdown: AutoShutdown
 
     def __init__(
         self,
         id: str,
-        *children: "ChildSpec | Supervisor",
+        *children: "ChildSpec[Any] | Tree",
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: float = 5.0,
+        auto_shutdown: AutoShutdown = "never",
     ) -> None:
         """Check and describe a tree; nothing is started.
 
         Args:
             id: Its name among its siblings.
-            children: Made by `child(...)`, or supervisors.
+            children: Made by `child(...)` or `pool(...)`, or supervisors.
             strategy: Who is restarted with a child that ended.
             max_restarts: Restarts allowed within `max_seconds`.
             max_seconds: The window, in seconds.
+            auto_shutdown: Whether the end of significant children ends the supervisor.
 
         Raises:
             SpecError: Something is wrong; the message says what and what to write instead.
         """
-        specs = tuple(_child_of(id, item) for item in children)
-        object.__setattr__(self, "id", id)
+        label = f"Supervisor({id!r})"
+        _fill(self, id, max_restarts, max_seconds, auto_shutdown)
+        if strategy not in get_args(Strategy):
+            raise SpecError(
+                f"{label}: strategy={strategy!r}.", f"use one of {', '.join(map(repr, get_args(Strategy)))}."
+            )
+        specs = tuple(as_child(label, item) for item in children)
         object.__setattr__(self, "children", specs)
         object.__setattr__(self, "strategy", strategy)
-        object.__setattr__(self, "max_restarts", max_restarts)
-        object.__setattr__(self, "max_seconds", max_seconds)
-        _check_supervisor(self)
+        for spec in specs:
+            check_fits(spec, self)
+        check_distinct(label, (spec.id for spec in specs), "id", "two children have the id")
+        names = [spec.name for spec in self.actors()]
+        names += [spec.name for spec in specs if isinstance(spec.start, PoolStart)]
+        check_distinct(label, names, "name", "two actors have the name")
 
     def __repr__(self) -> str:
         children = "".join(f", {spec!r}" for spec in self.children)
+        auto_shutdown = "" if self.auto_shutdown == "never" else f", auto_shutdown={self.auto_shutdown!r}"
         return (
             f"Supervisor({self.id!r}{children}, strategy={self.strategy!r}, "
-            f"max_restarts={self.max_restarts}, max_seconds={self.max_seconds})"
+            f"max_restarts={self.max_restarts}, max_seconds={self.max_seconds}{auto_shutdown})"
         )
 
-    def actors(self) -> Iterator[ChildSpec]:
+    def actors(self) -> Iterator[ChildSpec[Any]]:
         """Yield the specs of all actors in the tree, in start order."""
         for spec in self.children:
-            if isinstance(spec.start, Supervisor):
-                yield from spec.start.actors()
-            elif spec.name is not None:
-                yield spec
+            for _, actor in actors_at(spec, spec.id):
+                yield actor
 
 
-Start: TypeAlias = ActorStart | FunctionStart | Supervisor
+@dataclass(frozen=True, init=False)
+class DynamicSupervisor:
+    """A supervisor without children at first: they are started while it runs, and forgotten when they have ended.
+
+    OTP's `simple_one_for_one`, with a spec of its own for each child, as in Elixir. They are stopped all at once.
+
+    Attributes:
+        id: Its name among its siblings.
+        max_children: How many there may be, those that wait for a restart included; None for no limit.
+        max_restarts: So many restarts are allowed within `max_seconds`; one more ends the supervisor.
+        max_seconds: The window, in seconds.
+        auto_shutdown: As of a `Supervisor`.
+    """
+
+    id: str
+    max_children: int | None
+    max_restarts: int
+    max_seconds: float
+    auto_shutdown: AutoShutdown
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        max_children: int | None = None,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        auto_shutdown: AutoShutdown = "never",
+    ) -> None:
+        """Check and describe a supervisor; see the class for the arguments.
+
+        Raises:
+            SpecError: A value is wrong.
+        """
+        _fill(self, id, max_restarts, max_seconds, auto_shutdown)
+        _fill_max_children(self, max_children)
+
+
+@dataclass(frozen=True, init=False)
+class TaskSupervisor:
+    """A supervisor of short-lived work: `start_soon` runs an async function in it, and its result can be waited for.
+
+    Attributes:
+        id: Its name among its siblings.
+        max_children: How many jobs may run at once; None for no limit.
+        shutdown: Seconds a job may take to stop once it is cancelled, "infinity", or "brutal_kill".
+    """
+
+    id: str
+    max_children: int | None
+    shutdown: ShutdownTime
+
+    def __init__(self, id: str, *, max_children: int | None = None, shutdown: ShutdownTime = 5.0) -> None:
+        """Check and describe a supervisor; see the class for the arguments.
+
+        Raises:
+            SpecError: A value is wrong.
+        """
+        _fill(self, id, 0, 1.0, "never")
+        _fill_max_children(self, max_children)
+        object.__setattr__(self, "shutdown", shutdown)
+        check_child_options(f"TaskSupervisor({id!r})", "temporary", shutdown, None, significant=False)
+
+
+def _fill(tree: "Tree", id: str, max_restarts: int, max_seconds: float, auto_shutdown: AutoShutdown) -> None:
+    label = f"{type(tree).__name__}({id!r})"
+    check_limits(label, max_restarts, max_seconds, id=id)
+    if auto_shutdown not in get_args(AutoShutdown):
+        raise SpecError(
+            f"{label}: auto_shutdown={auto_shutdown!r}.", f"use one of {', '.join(map(repr, get_args(AutoShutdown)))}."
+        )
+    values = {"id": id, "max_restarts": max_restarts, "max_seconds": max_seconds, "auto_shutdown": auto_shutdown}
+    for field, value in values.items():
+        if field in tree.__dataclass_fields__:
+            object.__setattr__(tree, field, value)
+
+
+def _fill_max_children(tree: "DynamicSupervisor | TaskSupervisor", max_children: int | None) -> None:
+    if max_children is not None and (type(max_children) is not int or max_children < 1):
+        raise SpecError(
+            f"{type(tree).__name__}({tree.id!r}): max_children={max_children!r}.",
+            "use a whole number, 1 or more, or None for no limit.",
+        )
+    object.__setattr__(tree, "max_children", max_children)
+
+
+Tree: TypeAlias = Supervisor | DynamicSupervisor | TaskSupervisor
+Start: TypeAlias = ActorStart | FunctionStart | Supervisor | DynamicSupervisor | TaskSupervisor | TreeStart | PoolStart
 
 
 @overload
-def child(start: Supervisor, /) -> ChildSpec: ...
+def child(start: Tree, /) -> ChildSpec[ChildRef]: ...
 @overload
-def child(start: Callable[P, Actor], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec: ...
+def child(start: Callable[P, A], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[A]: ...
 @overload
-def child(start: Callable[P, Coroutine[Any, Any, Any]], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec: ...
-def child(start: object, /, *args: Any, **kwargs: Any) -> ChildSpec:
+def child(
+    start: Callable[P, Coroutine[Any, Any, Any]] | Callable[P, Tree], /, *args: P.args, **kwargs: P.kwargs
+) -> ChildSpec[ChildRef]: ...
+def child(start: object, /, *args: Any, **kwargs: Any) -> ChildSpec[Any]:
     """Describe a child: an actor class, an `async def` function, or a supervisor, with the arguments for it.
 
     `child(Inventory, {"A1": 10})` makes `Inventory({"A1": 10})` at each start. mypy and pyright check the
     arguments. Options come from the class line and can be changed with `.replace(...)`.
 
+    A plain function must return a supervisor; it is called anew for each start. An `async def` function with a
+    parameter `task_status` has started when it calls `task_status.started()`, as in anyio; any other, at once.
+
     Raises:
         SpecError: It is none of these, or the arguments do not fit.
     """
-    if isinstance(start, Supervisor):
+    if isinstance(start, Supervisor | DynamicSupervisor | TaskSupervisor):
         if args or kwargs:
             raise SpecError(
-                f"child(Supervisor({start.id!r}, ...)) takes no further arguments.",
+                f"child({type(start).__name__}({start.id!r}, ...)) takes no further arguments.",
                 "use .replace(...) for its options.",
             )
         # OTP: a supervisor gets all the time it needs to stop its own children.
         return ChildSpec(id=start.id, start=start, shutdown="infinity")
     if isinstance(start, type) and issubclass(start, Actor):
-        if start is Actor:
-            raise SpecError("child(Actor): Actor itself has no handlers.", "write a subclass, and child(YourActor).")
-        _check_arguments(start.__name__, start, args, kwargs)
-        options = start.__options__
-        return _checked(
-            ChildSpec(
-                id=options.name,
-                start=ActorStart(start, args, kwargs),
-                restart=options.restart,
-                shutdown=options.shutdown,
-                start_timeout=options.start_timeout,
-                name=options.name,
-                mailbox=options.mailbox,
-            )
+        return _actor_child(start, args, kwargs)
+    if not isinstance(start, type) and (label := str(getattr(start, "__name__", "function"))).isidentifier():
+        id = snake_case(label).strip("_")
+        if inspect.iscoroutinefunction(start):
+            check_arguments(label, start, args, kwargs)
+            return checked(ChildSpec(id=id, start=FunctionStart(start, args, kwargs)))
+        if inspect.isroutine(start):
+            check_arguments(label, start, args, kwargs)
+            return checked(ChildSpec(id=id, start=TreeStart(start, args, kwargs), shutdown="infinity"))
+    raise SpecError(not_a_child(start), CHILD_HELP)
+
+
+def _actor_child(actor: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[Any]:
+    if actor is Actor:
+        raise SpecError("child(Actor): Actor itself has no handlers.", "write a subclass, and child(YourActor).")
+    check_arguments(actor.__name__, actor, args, kwargs)
+    options = actor.__options__
+    return checked(
+        ChildSpec(
+            id=options.name,
+            start=ActorStart(actor, args, kwargs),
+            restart=options.restart,
+            shutdown=options.shutdown,
+            start_timeout=options.start_timeout,
+            significant=options.significant,
+            backoff=options.backoff,
+            name=options.name,
+            mailbox=options.mailbox,
         )
-    if not isinstance(start, type) and inspect.iscoroutinefunction(start):
-        label = str(getattr(start, "__name__", "function"))
-        _check_arguments(label, start, args, kwargs)
-        return _checked(ChildSpec(id=snake_case(label).strip("_"), start=FunctionStart(start, args, kwargs)))
-    raise SpecError(_not_a_child(start), _CHILD_HELP)
+    )
 
 
-_CHILD_HELP = "write child(YourActor, arguments...), child(an_async_function, arguments...), or a Supervisor(...)."
+def pool(
+    actor: type[A] | ChildSpec[A],
+    *,
+    size: int,
+    key: str | None = None,
+    max_restarts: int = 3,
+    max_seconds: float = 5.0,
+) -> ChildSpec[A]:
+    """Describe several actors of one class behind one name: Elixir's PartitionSupervisor.
+
+    With a `key`, all messages with the same value of that parameter go to the same member, in order, and others are
+    handled beside them. Without, each message goes to the member with the least to do.
+
+    Args:
+        actor: The class, or `child(TheClass, arguments...)`.
+        size: How many there are.
+        key: The parameter that decides; every handler must have it, but `@every`, which runs in each member.
+        max_restarts: Restarts of members allowed within `max_seconds`.
+        max_seconds: The window, in seconds.
+
+    Raises:
+        SpecError: A value is wrong, or a handler lacks the key.
+    """
+    one = actor if isinstance(actor, ChildSpec) else child(cast("Callable[[], A]", actor))
+    label = f"pool({one.id!r})"
+    if not isinstance(one.start, ActorStart) or one.name is None:
+        raise SpecError(f"{label}: only actors can be pooled.", "write pool(YourActor, size=4).")
+    if type(size) is not int or size < 1:
+        raise SpecError(f"{label}: size={size!r}.", "use a whole number, 1 or more.")
+    check_key(label, one.start.actor, key)
+    name = one.name
+    member = one.replace(significant=False)
+    members = (member.replace(name=f"{name}-{number}") for number in range(size))
+    group = Supervisor(name, *members, max_restarts=max_restarts, max_seconds=max_seconds)
+    return ChildSpec(
+        id=one.id, start=PoolStart(group, key), restart="permanent", shutdown="infinity", name=name, mailbox=None
+    )
 
 
-def _not_a_child(start: Any) -> str:
-    if inspect.iscoroutine(start):
-        start.close()
-        return f"child() got the coroutine {start.__name__!r}: it is running once, and could not be restarted."
-    if isinstance(start, Actor):
-        name = type(start).__name__
-        return (
-            f"child() got an object of {name}: each incarnation needs a fresh one. Pass the class: child({name}, ...)."
-        )
-    return f"child() takes an actor class, an async function or a Supervisor, and not {start!r}."
+def as_child(label: str, item: Any) -> ChildSpec[Any]:
+    """Return the child spec that `item` is, or stands for.
 
-
-def _check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    signature = inspect.signature(start)
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise SpecError(
-            f"child({label}, ...): {error}.",
-            f"pass what it is started with: {label}{signature.replace(return_annotation=inspect.Signature.empty)}.",
-        ) from None
-
-
-def _child_of(supervisor: str, item: Any) -> ChildSpec:
+    Raises:
+        SpecError: It is no child.
+    """
     if isinstance(item, ChildSpec):
-        return _checked(item)
-    if isinstance(item, Supervisor):
+        return checked(cast("Any", item))
+    if isinstance(item, Supervisor | DynamicSupervisor | TaskSupervisor):
         return child(item)
-    label = f"Supervisor({supervisor!r})"
     if inspect.iscoroutine(item):
-        raise SpecError(f"{label}: {_not_a_child(item)}", _CHILD_HELP)
+        raise SpecError(f"{label}: {not_a_child(item)}", CHILD_HELP)
     if isinstance(item, type) and issubclass(item, Actor):
         raise SpecError(f"{label}: {item.__name__} is a class.", f"write child({item.__name__}, ...).")
-    raise SpecError(f"{label}: {item!r} is no child.", _CHILD_HELP)
+    raise SpecError(f"{label}: {item!r} is no child.", CHILD_HELP)
 
 
-def _checked(spec: ChildSpec) -> ChildSpec:
+def checked(spec: ChildSpec[R]) -> ChildSpec[R]:
+    """Return `spec` if its options make sense.
+
+    Raises:
+        SpecError: They do not.
+    """
     label = f"child {spec.id!r}"
-    if not isinstance(spec.start, ActorStart | FunctionStart | Supervisor):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise SpecError(f"{label}: start={spec.start!r}.", _CHILD_HELP)
-    if not is_name(spec.id):
-        raise SpecError(f"{label}: that is no id.", NAME_RULE)
-    if spec.restart not in get_args(Restart):
-        raise SpecError(f"{label}: restart={spec.restart!r}.", "use 'permanent', 'transient' or 'temporary'.")
-    if not _is_shutdown(spec.shutdown):
-        raise SpecError(
-            f"{label}: shutdown={spec.shutdown!r}.", "use seconds (0 or more), 'infinity' or 'brutal_kill'."
-        )
-    if spec.start_timeout is not None and not (_is_seconds(spec.start_timeout) and spec.start_timeout > 0):
-        raise SpecError(
-            f"{label}: start_timeout={spec.start_timeout!r}.", "use seconds above zero, or None for no limit."
-        )
+    if not isinstance(spec.start, get_args(Start)):
+        raise SpecError(f"{label}: start={spec.start!r}.", CHILD_HELP)
+    check_limits(label, 0, 1.0, id=spec.id)
+    check_child_options(label, spec.restart, spec.shutdown, spec.start_timeout, significant=spec.significant)
+    for field, kind in (("backoff", Backoff), ("budget", Budget)):
+        value = getattr(spec, field)
+        if value is not None and not isinstance(value, kind):
+            raise SpecError(f"{label}: {field}={value!r}.", f"write {field}={kind.__name__}(...), or None.")
     if isinstance(spec.start, ActorStart):
-        if not is_name(spec.name):
-            raise SpecError(f"{label}: name={spec.name!r}.", NAME_RULE)
+        check_limits(label, 0, 1.0, id=spec.name)
         if not isinstance(spec.mailbox, Mailbox):
             raise SpecError(f"{label}: mailbox={spec.mailbox!r}.", "write mailbox=Mailbox(256).")
+    elif isinstance(spec.start, PoolStart):
+        if spec.name != spec.start.members.id or spec.mailbox is not None:
+            raise SpecError(
+                f"{label}: the members of a pool have its name and mailbox.",
+                "write pool(child(YourActor).replace(name=..., mailbox=...), size=4).",
+            )
     elif spec.name is not None or spec.mailbox is not None:
         raise SpecError(f"{label}: only actors have a name and a mailbox.", "use id= to tell it from its siblings.")
     return spec
 
 
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+def actors_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[Any]]]:
+    """Yield the path and the spec of each actor in `spec`, which stands at `path`, that is known before it starts."""
+    tree = spec.start.members if isinstance(spec.start, PoolStart) else spec.start
+    if isinstance(tree, ActorStart):
+        yield path, spec
+    elif isinstance(tree, Supervisor):
+        for inner in tree.children:
+            yield from actors_at(inner, f"{path}/{inner.id}")
 
 
-def _is_shutdown(value: object) -> bool:
-    return value in ("infinity", "brutal_kill") if isinstance(value, str) else _is_seconds(value) and value >= 0  # type: ignore[operator]
+def without_arguments(spec: ChildSpec[R]) -> ChildSpec[R]:
+    """Return `spec` without what the child is started with."""
+    start = spec.start
+    if isinstance(start, ActorStart | FunctionStart | TreeStart) and (start.args or start.kwargs):
+        return msgspec.structs.replace(spec, start=msgspec.structs.replace(start, args=(), kwargs={}))
+    return spec
 
 
-def _check_supervisor(tree: Supervisor) -> None:
-    label = f"Supervisor({tree.id!r})"
-    if not is_name(tree.id):
-        raise SpecError(f"{label}: that is no id.", NAME_RULE)
-    if tree.strategy not in get_args(Strategy):
+def check_fits(spec: ChildSpec[Any], tree: Tree) -> None:
+    """Check that `spec` can be a child of `tree`.
+
+    Raises:
+        SpecError: It cannot.
+    """
+    label = f"child {spec.id!r} of {type(tree).__name__}({tree.id!r})"
+    if isinstance(tree, TaskSupervisor):
+        raise SpecError(f"{label}: a task supervisor runs jobs.", "use start_soon(), or a DynamicSupervisor.")
+    if spec.significant and tree.auto_shutdown == "never":
         raise SpecError(
-            f"{label}: strategy={tree.strategy!r}.", f"use one of {', '.join(map(repr, get_args(Strategy)))}."
+            f"{label}: significant=True, and auto_shutdown='never': its end would mean nothing.",
+            f"write {type(tree).__name__}({tree.id!r}, ..., auto_shutdown='any_significant'), or drop significant.",
         )
-    if type(tree.max_restarts) is not int or tree.max_restarts < 0:
-        raise SpecError(f"{label}: max_restarts={tree.max_restarts!r}.", "use a whole number, 0 or more.")
-    if not (_is_seconds(tree.max_seconds) and tree.max_seconds > 0):
-        raise SpecError(f"{label}: max_seconds={tree.max_seconds!r}.", "use a number of seconds above zero.")
-    seen: set[str] = set()
-    for spec in tree.children:
-        if spec.id in seen:
-            raise SpecError(f"{label}: two children have the id {spec.id!r}.", _DISTINCT.format("id"))
-        seen.add(spec.id)
-    names: set[str] = set()
-    for spec in tree.actors():
-        if spec.name in names:
-            raise SpecError(f"{label}: two actors have the name {spec.name!r}.", _DISTINCT.format("name"))
-        names.add(str(spec.name))
+    if spec.budget is not None and not isinstance(tree, DynamicSupervisor):
+        raise SpecError(
+            f"{label}: a budget of its own is for the children of a DynamicSupervisor.",
+            "put the child under a supervisor of its own, with max_restarts and max_seconds.",
+        )
 
 
-_DISTINCT = "give one of them another: child(...).replace({}='...')."
-
-
-def worst_stop_time(tree: Supervisor) -> float:
+def worst_stop_time(tree: Tree) -> float:
     """Return the seconds that stopping the tree may take at worst: the sum over its children, for they stop one by one.
 
-    Compare it with the grace period of the container. Infinite if an actor or function may take for ever.
+    Compare it with the grace period of the container. Infinite if an actor or function may take for ever. What is
+    started later, under a `DynamicSupervisor` or by a function that returns a supervisor, is not in it.
     """
-    total = 0.0
-    for spec in tree.children:
-        if isinstance(spec.start, Supervisor) and spec.shutdown == "infinity":
-            total += worst_stop_time(spec.start)
-        elif isinstance(spec.shutdown, str):
-            total += inf if spec.shutdown == "infinity" else 0.0
-        else:
-            total += spec.shutdown
-    return total
+    if isinstance(tree, TaskSupervisor):
+        return _seconds(tree.shutdown)
+    if isinstance(tree, DynamicSupervisor):
+        return 0.0
+    return sum(_worst_of(spec) for spec in tree.children)
+
+
+def _worst_of(spec: ChildSpec[Any]) -> float:
+    inner = spec.start.members if isinstance(spec.start, PoolStart) else spec.start
+    if spec.shutdown == "infinity" and isinstance(inner, Supervisor | DynamicSupervisor | TaskSupervisor):
+        return worst_stop_time(inner)
+    if spec.shutdown == "infinity" and isinstance(inner, TreeStart):
+        return 0.0
+    return _seconds(spec.shutdown)
+
+
+def _seconds(shutdown: ShutdownTime) -> float:
+    if isinstance(shutdown, str):
+        return inf if shutdown == "infinity" else 0.0
+    return shutdown

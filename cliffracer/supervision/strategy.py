@@ -5,26 +5,30 @@ the shell in `supervisor.py` to carry out one by one. It never waits and never r
 steps fails, the shell drops the rest of them and asks again: that is how OTP's supervisor behaves, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from cliffracer.exits import Exit, Shutdown, is_clean
+from cliffracer.errors import AlreadyPresent, AlreadyStarted, ChildRestarting, ChildRunning, NoChild, TooManyChildren
+from cliffracer.exits import Exit, NotStarted, Shutdown, is_clean
 from cliffracer.supervision.intensity import Intensity
-from cliffracer.supervision.spec import ChildSpec, Strategy
+from cliffracer.supervision.spec import AutoShutdown, ChildSpec, Strategy
 
 __all__ = [
     "ChildState",
     "Dismiss",
     "End",
     "GiveUp",
+    "GiveUpChild",
     "Machine",
     "Restarting",
     "RetryLater",
+    "ShutDownByItself",
     "StartChild",
     "Step",
+    "StopAll",
     "StopChild",
 ]
 
@@ -34,11 +38,11 @@ class ChildState(Enum):
 
     STOPPED = "stopped"  # known, not running; OTP's `undefined`
     RUNNING = "running"
-    RESTARTING = "restarting"  # a restart failed and will be tried again
+    RESTARTING = "restarting"  # a restart failed, or waits for its back-off, and will be tried again
 
 
 class StartChild(Struct, frozen=True):
-    """Start this child; report back with `started` or `start_failed`."""
+    """Start this child; report back with `started`, `ignored` or `start_failed`."""
 
     id: str
 
@@ -49,6 +53,12 @@ class StopChild(Struct, frozen=True):
     id: str
 
 
+class StopAll(Struct, frozen=True):
+    """Stop these children all at once, wait until they are gone, and report each with `stopped`."""
+
+    ids: tuple[str, ...]
+
+
 class Dismiss(Struct, frozen=True):
     """This child has ended and will not be started again by itself: its name is free, what waits for it is refused."""
 
@@ -56,17 +66,26 @@ class Dismiss(Struct, frozen=True):
 
 
 class Restarting(Struct, frozen=True):
-    """Tell the operator that a restart follows."""
+    """Tell the operator that a restart follows, `delay` seconds from now.
+
+    `restarts` is how many the window holds, this one included; `attempt` how often it has been tried in vain.
+    """
 
     id: str
     reason: Exit
     restarts: int
+    attempt: int = 0
+    delay: float = 0.0
 
 
 class RetryLater(Struct, frozen=True):
-    """Put a note to try again into the supervisor's own queue, behind what waits there; report it with `retry`."""
+    """Put a note to try again into the supervisor's own queue, `delay` seconds from now.
+
+    Without delay it goes behind what waits there already. Report it with `retry`.
+    """
 
     id: str
+    delay: float = 0.0
 
 
 class GiveUp(Struct, frozen=True):
@@ -74,6 +93,21 @@ class GiveUp(Struct, frozen=True):
 
     id: str
     reason: Exit
+    attempt: int = 0
+
+
+class GiveUpChild(Struct, frozen=True):
+    """Tell the operator that this child has used up its own budget, and is not restarted; the supervisor lives on."""
+
+    id: str
+    reason: Exit
+    attempt: int = 0
+
+
+class ShutDownByItself(Struct, frozen=True):
+    """Tell the operator that the end of this significant child ends the supervisor."""
+
+    id: str
 
 
 class End(Struct, frozen=True):
@@ -82,25 +116,57 @@ class End(Struct, frozen=True):
     reason: Exit
 
 
-Step: TypeAlias = StartChild | StopChild | Dismiss | Restarting | RetryLater | GiveUp | End
+Step: TypeAlias = (
+    StartChild | StopChild | StopAll | Dismiss | Restarting | RetryLater | GiveUp | GiveUpChild | ShutDownByItself | End
+)
 
 
 class _Child:
-    __slots__ = ("incarnation", "reason", "spec", "state")
+    __slots__ = ("awaited", "budget", "counted", "failures", "incarnation", "reason", "spec", "started_at", "state")
 
-    def __init__(self, spec: ChildSpec) -> None:
+    def __init__(self, spec: ChildSpec[Any]) -> None:
         self.spec = spec
         self.state = ChildState.STOPPED
         self.incarnation = 0
-        self.reason: Exit = Shutdown()  # why it ended last
+        self.reason: Exit | None = None  # why it ended last
+        self.started_at = 0.0
+        self.failures = 0  # crashes and failed starts in a row, for the back-off
+        self.counted = False  # the restart it waits for is in the window already
+        self.awaited = False  # stopped with its group, which is to be started again: its name is kept
+        self.budget = None if spec.budget is None else Intensity(spec.budget.max_restarts, spec.budget.max_seconds)
 
 
 class Machine:
     """The decisions of one supervisor."""
 
-    def __init__(self, strategy: Strategy, specs: Iterable[ChildSpec], intensity: Intensity) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        specs: Iterable[ChildSpec[Any]],
+        intensity: Intensity,
+        *,
+        auto_shutdown: AutoShutdown = "never",
+        is_dynamic: bool = False,
+        max_children: int | None = None,
+        chance: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Describe a supervisor that has not started.
+
+        Args:
+            strategy: Who is restarted with a child that ended.
+            specs: The children, in start order.
+            intensity: The restart window.
+            auto_shutdown: Whether the end of significant children ends the supervisor.
+            is_dynamic: Children come while it runs, are forgotten when they have ended, and are stopped all at once.
+            max_children: How many there may be, those that are `restarting` included; None for no limit.
+            chance: Returns numbers from 0 up to 1, for the jitter of a back-off.
+        """
         self._strategy = strategy
         self._intensity = intensity
+        self._auto_shutdown = auto_shutdown
+        self._is_dynamic = is_dynamic
+        self._max_children = max_children
+        self._chance = chance
         # In start order, always: dictionaries keep it.
         self._children = {spec.id: _Child(spec) for spec in specs}
         self._started = False
@@ -115,19 +181,27 @@ class Machine:
         """The children of `start` run; from now on a start that fails is a restart that fails."""
         self._started = True
 
-    def started(self, id: str, incarnation: int) -> None:
+    def started(self, id: str, incarnation: int, now: float) -> None:
         """A start succeeded."""
         child = self._children[id]
-        child.state, child.incarnation = ChildState.RUNNING, incarnation
+        child.state, child.incarnation, child.started_at = ChildState.RUNNING, incarnation, now
+        child.counted = child.awaited = False
+
+    def ignored(self, id: str) -> list[Step]:
+        """The child declined to start; that is no failure, and what was to follow goes on."""
+        self._forget(self._children[id])
+        return [Dismiss(id)]
 
     def start_failed(self, id: str, reason: Exit) -> list[Step]:
         """A start failed; the steps that were to follow it are void."""
         child = self._children[id]
         child.reason = reason
         if not self._started:
-            return [*self._stop_all(), End(Shutdown(f"failed_to_start_child({id}, {reason})"))]
+            return [*self._stop_all(), End(NotStarted(id, reason))]
         child.state = ChildState.RESTARTING
-        return [RetryLater(id)]
+        delay = 0.0 if child.spec.backoff is None else child.spec.backoff.seconds(child.failures, self._chance())
+        child.failures += 1
+        return [RetryLater(id, delay)]
 
     def stopped(self, id: str) -> None:
         """A child that was to be stopped is gone, however it ended."""
@@ -141,23 +215,103 @@ class Machine:
         if child is None or child.state is not ChildState.RUNNING or child.incarnation != incarnation:
             return []
         child.reason = reason
-        if self.restarts(id, reason):
+        if not self.restarts(id, reason):
+            return self._end_for_good(child)
+        backoff = child.spec.backoff
+        if backoff is None:
+            child.failures = 0
             return self._restart(child, now)
-        self._forget(child)
-        return [Dismiss(id)]
+        if now - child.started_at >= backoff.maximum:
+            child.failures = 0
+        delay = backoff.seconds(child.failures, self._chance())
+        child.failures += 1
+        return self._restart(child, now, delay)
 
     def retry(self, id: str, now: float) -> list[Step]:
         """The note of a `RetryLater` came up. It is void if the child is not waiting for it any more."""
         child = self._children.get(id)
         if child is None or child.state is not ChildState.RESTARTING:
             return []
+        if child.counted:
+            child.counted = False  # should this attempt fail, the next one counts
+            return self._bring_up(child)
         return self._restart(child, now)
 
     def stop(self, reason: Exit) -> list[Step]:
         """The supervisor is told to stop: all children in reverse order, then itself."""
         return [*self._stop_all(), End(reason)]
 
-    # What is asked
+    # What somebody asks for
+
+    def admit(self, spec: ChildSpec[Any]) -> list[Step]:
+        """A new child is to be started: the last in start order, or the supervisor refuses.
+
+        If its start fails, or is ignored, `withdraw` it.
+
+        Raises:
+            AlreadyStarted: A child of this id runs.
+            AlreadyPresent: A child of this id is known, and does not run.
+            TooManyChildren: There are `max_children` already.
+        """
+        child = self._children.get(spec.id)
+        if child is not None and child.state is ChildState.RUNNING:
+            raise AlreadyStarted(f"a child {spec.id!r} runs already; terminate it first, or give this one another id.")
+        if child is not None:
+            raise AlreadyPresent(
+                f"a child {spec.id!r} is known already, and {child.state.value}; "
+                "start that with restart_child, or take it out with delete_child."
+            )
+        if self._max_children is not None and len(self._children) >= self._max_children:
+            raise TooManyChildren(f"there are {len(self._children)} of max_children={self._max_children} already.")
+        self._children[spec.id] = _Child(spec)
+        return [StartChild(spec.id)]
+
+    def withdraw(self, id: str) -> list[Step]:
+        """A child that was just admitted did not start: nothing is known of it any more."""
+        del self._children[id]
+        return [Dismiss(id)]
+
+    def terminate(self, id: str) -> list[Step]:
+        """A child is to be stopped; siblings are not touched, and a retry it waits for is off.
+
+        Raises:
+            NoChild: There is none of this id.
+        """
+        child = self._known(id)
+        steps: list[Step] = []
+        if child.state is ChildState.RUNNING:
+            steps.append(StopChild(id))
+        if child.state is ChildState.RESTARTING:
+            # The rest of its group is given up with it, until somebody starts it, or the next group restart.
+            for other in self._children.values():
+                if other is not child and other.awaited:
+                    other.awaited = False
+                    steps.append(Dismiss(other.spec.id))
+        self._forget(child)
+        return [*steps, Dismiss(id)]
+
+    def restart_by_hand(self, id: str) -> list[Step]:
+        """A stopped child is to be started; its siblings are not touched.
+
+        Raises:
+            NoChild: There is none of this id.
+            ChildRunning: It runs.
+            ChildRestarting: It is about to be tried again.
+        """
+        self._require_stopped(id, "restart_child")
+        return [StartChild(id)]
+
+    def delete(self, id: str) -> list[Step]:
+        """The spec of a stopped child is to be forgotten.
+
+        Raises:
+            NoChild: There is none of this id.
+            ChildRunning: It runs.
+            ChildRestarting: It is about to be tried again.
+        """
+        self._require_stopped(id, "delete_child")
+        del self._children[id]
+        return [Dismiss(id)]
 
     def restarts(self, id: str, reason: Exit) -> bool:
         """Tell whether a child that ended so is restarted."""
@@ -173,45 +327,121 @@ class Machine:
         """Return the state of each child, in start order."""
         return {id: child.state for id, child in self._children.items()}
 
+    def spec_of(self, id: str) -> ChildSpec[Any]:
+        """Return the spec of a child.
+
+        Raises:
+            NoChild: There is none of this id.
+        """
+        return self._known(id).spec
+
+    def replace_spec(self, spec: ChildSpec[Any]) -> None:
+        """Exchange the spec of a child that runs for one that decides the same."""
+        self._children[spec.id].spec = spec
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._children
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def window(self, now: float) -> int:
+        """Return how many restarts the window that ends at `now` holds."""
+        return self._intensity.count(now)
+
     # Decisions
 
-    def _restart(self, child: _Child, now: float) -> list[Step]:
-        id = child.spec.id
-        if not self._intensity.add(now):
+    def _restart(self, child: _Child, now: float, delay: float = 0.0) -> list[Step]:
+        id, window = child.spec.id, child.budget or self._intensity
+        reason = child.reason or Shutdown()
+        attempt = child.failures if child.state is ChildState.RESTARTING else 0
+        if not window.add(now):
             child.state = ChildState.STOPPED
-            return [GiveUp(id, child.reason), *self._stop_all(), End(Shutdown())]
-        notice = Restarting(id, child.reason, self._intensity.count(now))
-        child.state = ChildState.STOPPED
-        group = self._group(child)
+            if child.budget is None:
+                return [GiveUp(id, reason, attempt), *self._stop_all(), End(Shutdown())]
+            self._forget(child)
+            return [GiveUpChild(id, reason, attempt), Dismiss(id)]
+        notice = Restarting(id, reason, window.count(now), attempt, delay)
+        if not delay:
+            return [notice, *self._bring_up(child)]
+        stops = self._take_down(child)
+        child.state, child.counted = ChildState.RESTARTING, True
+        return [notice, *stops, RetryLater(id, delay)]
+
+    def _bring_up(self, child: _Child) -> list[Step]:
+        """Stop what runs of the group, and start all of it."""
+        stops = self._take_down(child)
+        starts: list[Step] = [StartChild(member.spec.id) for member in self._group(child)]
+        return [*stops, *starts]
+
+    def _take_down(self, child: _Child) -> list[Step]:
+        """Stop what runs of the group, which is to be started again."""
         stops: list[Step] = []
-        for member in reversed(group):
+        dismissals: list[Step] = []
+        child.state = ChildState.STOPPED
+        for member in reversed(self._group(child)):
             if member.state is ChildState.RUNNING:
                 stops.append(StopChild(member.spec.id))
-            elif member is not child:
-                member.state = ChildState.STOPPED
-        starts: list[Step] = []
-        for member in group:
-            # A temporary sibling that has to go with the group does not come back.
-            if member.spec.restart == "temporary":
-                self._forget(member)
-                starts.insert(0, Dismiss(member.spec.id))
             else:
-                starts.append(StartChild(member.spec.id))
-        return [notice, *stops, *starts]
+                member.state = ChildState.STOPPED
+            if member.spec.restart == "temporary":
+                # A temporary sibling that has to go with the group does not come back.
+                self._forget(member)
+                dismissals.insert(0, Dismiss(member.spec.id))
+            else:
+                member.awaited = True
+        return [*stops, *dismissals]
 
     def _group(self, child: _Child) -> list[_Child]:
         """Return who is restarted together with `child`, in start order."""
-        children = list(self._children.values())
         if self._strategy == "one_for_one":
             return [child]
+        children = list(self._children.values())
         if self._strategy == "one_for_all":
             return children
         return children[children.index(child) :]
 
+    def _end_for_good(self, child: _Child) -> list[Step]:
+        """The child ended by itself and is not restarted: that may end the supervisor, too."""
+        self._forget(child)
+        steps: list[Step] = [Dismiss(child.spec.id)]
+        if not child.spec.significant or self._auto_shutdown == "never":
+            return steps
+        if self._auto_shutdown == "all_significant" and any(
+            other.spec.significant and other.state is not ChildState.STOPPED
+            for other in self._children.values()
+            if other is not child
+        ):
+            return steps
+        return [*steps, ShutDownByItself(child.spec.id), *self._stop_all(), End(Shutdown())]
+
     def _stop_all(self) -> list[Step]:
-        return [StopChild(id) for id, child in reversed(self._children.items()) if child.state is ChildState.RUNNING]
+        running = [id for id, child in reversed(self._children.items()) if child.state is ChildState.RUNNING]
+        if self._is_dynamic:
+            return [StopAll(tuple(running))] if running else []
+        return [StopChild(id) for id in running]
 
     def _forget(self, child: _Child) -> None:
-        child.state = ChildState.STOPPED
-        if child.spec.restart == "temporary":
+        """Note that a child is down to stay; only static supervisors remember those that are not temporary."""
+        child.state, child.awaited = ChildState.STOPPED, False
+        if self._is_dynamic or child.spec.restart == "temporary":
             del self._children[child.spec.id]
+
+    def _known(self, id: str) -> _Child:
+        child = self._children.get(id)
+        if child is None:
+            known = ", ".join(self._children) if len(self._children) <= _MANY else f"{len(self._children)} children"
+            raise NoChild(f"there is no child {id!r}; there is {known or 'none at all'}.")
+        return child
+
+    def _require_stopped(self, id: str, order: str) -> None:
+        match self._known(id).state:
+            case ChildState.RUNNING:
+                raise ChildRunning(f"{order}({id!r}): it runs. Stop it with terminate_child first.")
+            case ChildState.RESTARTING:
+                raise ChildRestarting(f"{order}({id!r}): it is restarting. Stop that with terminate_child first.")
+            case ChildState.STOPPED:
+                pass
+
+
+_MANY = 20

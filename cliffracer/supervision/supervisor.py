@@ -1,33 +1,50 @@
 """Carries out what the machine in `strategy.py` decides: starts children, stops them, and hears how they ended.
 
 Everything that happens to a supervisor goes through one queue, served strictly in order: exits of its children, its
-own notes to try again, the order to stop. So it stays responsive while a child fails to start over and over.
+own notes to try again, what somebody asks for, the order to stop. So it stays responsive while a child fails to start
+over and over.
 """
 
+import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Protocol, TypeAlias
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
-from cliffracer.actor.actor import ActorStart
-from cliffracer.actor.cell import Cell
-from cliffracer.actor.loop import crash_of, is_outside_force, run_incarnation
-from cliffracer.actor.ref import Host
-from cliffracer.exits import Crashed, Exit, Killed, Normal, Shutdown, is_clean
+from cliffracer.actor.cell import Cell, Reply
+from cliffracer.actor.timers import Timer
+from cliffracer.errors import AdminError, AlreadyStarted, ChildIgnored, ChildNotStarted, NoSupervisor, SpecError
+from cliffracer.exits import Exit, Killed, Shutdown
+from cliffracer.names import is_name
+from cliffracer.supervision.bodies import BodyHost, body_of
 from cliffracer.supervision.intensity import Intensity
-from cliffracer.supervision.spec import ChildSpec, FunctionStart, Supervisor
+from cliffracer.supervision.process import ChildRecord, Process, ProcessState, stop_all, stop_one, wait_gone
+from cliffracer.supervision.reports import Reports
+from cliffracer.supervision.spec import (
+    ChildSpec,
+    DynamicSupervisor,
+    PoolStart,
+    Supervisor,
+    TaskSupervisor,
+    Tree,
+    without_arguments,
+)
 from cliffracer.supervision.strategy import (
     Dismiss,
     End,
     GiveUp,
+    GiveUpChild,
     Machine,
     Restarting,
     RetryLater,
+    ShutDownByItself,
     StartChild,
     Step,
+    StopAll,
     StopChild,
 )
 
@@ -36,94 +53,179 @@ __all__ = ["SupervisorProcess", "TreeHost"]
 _IMPATIENT = 5.0  # seconds for a start that delays a stop, where the child's own shutdown time says nothing
 
 
-class TreeHost(Host, Protocol):
+class TreeHost(BodyHost, Protocol):
     """What a tree needs of the node it runs in."""
 
-    def cell_of(self, spec: ChildSpec) -> Cell:
-        """Return the cell of the actor that `spec` describes; the same one for each incarnation."""
+    @property
+    def kill_grace(self) -> float:
+        """Seconds from the cancellation of a child until it is reported as unkillable."""
         ...
 
-    async def admit(self, cell: Cell) -> None:
-        """Let messages come in: the actor has started. Called for each incarnation."""
+    def record_of(self, path: str) -> ChildRecord:
+        """Return what is known of the child at `path`; the same for each incarnation."""
+        ...
+
+    def forget(self, path: str) -> None:
+        """Forget the child at `path`."""
+        ...
+
+    def supervisor_started(self, supervisor: "SupervisorProcess") -> None:
+        """A supervisor is about to start its children; it can be found by its path."""
+        ...
+
+    def supervisor_ended(self, supervisor: "SupervisorProcess") -> None:
+        """A supervisor is gone."""
+        ...
+
+    def process_ended(self, process: Process) -> None:
+        """A child has ended."""
+        ...
+
+    def leave(self, error: BaseException) -> None:
+        """The program is to end, in order, for SystemExit or KeyboardInterrupt."""
+        ...
+
+    def require_free(self, spec: ChildSpec[Any], path: str) -> None:
+        """Check that no other child has an actor of a name in `spec`.
+
+        Raises:
+            AlreadyStarted: One has.
+        """
         ...
 
     def before_stop(self, cell: Cell) -> None:
         """The actor is about to be stopped, perhaps to be started again."""
         ...
 
-    async def dismiss(self, cell: Cell) -> None:
-        """The actor has ended and will not be started again: its name is free."""
+    async def dismiss(self, spec: ChildSpec[Any], path: str, *, forget: bool) -> None:
+        """A child has ended and will not be started again by itself: the names in it are free.
+
+        `forget` is whether nobody can start it again by hand, either.
+        """
+        ...
+
+
+class Answer(Protocol):
+    """Hears how an order went."""
+
+    def answer(self, value: Any) -> None:
+        """It was carried out."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """It was not."""
         ...
 
 
 class _Exited(Struct, frozen=True):
     id: str
     incarnation: int
-    reason: Exit
+    process: Process
 
 
 class _Retry(Struct, frozen=True):
     id: str
 
 
+class _Order(Struct, frozen=True):
+    run: Callable[[], Awaitable[Any]]
+    answer: Answer
+
+
 class _StopOrder(Struct, frozen=True):
     reason: Exit
 
 
-_Notice: TypeAlias = _Exited | _Retry | _StopOrder
-
-
-class _Running:
-    """One incarnation of a child, from the attempt to start it until it is gone."""
-
-    __slots__ = ("ended", "incarnation", "reason", "request_stop", "scope", "settled", "spec", "started")
-
-    def __init__(self, spec: ChildSpec, incarnation: int) -> None:
-        self.spec = spec
-        self.incarnation = incarnation
-        self.scope = anyio.CancelScope()
-        self.started = False
-        self.settled = anyio.Event()  # started, or ended before that
-        self.ended = anyio.Event()
-        self.reason: Exit = Killed()
-        self.request_stop: Callable[[Exit], None] = lambda _: None
+_Notice: TypeAlias = _Exited | _Retry | _Order | _StopOrder
 
 
 class SupervisorProcess:
-    """One incarnation of a supervisor."""
+    """One incarnation of a supervisor. Meets `Keeper`."""
 
-    def __init__(self, spec: Supervisor, host: TreeHost, path: str) -> None:
+    def __init__(
+        self, tree: Tree, host: TreeHost, path: str, *, keeps_names: bool = True, is_pool: bool = False
+    ) -> None:
         """Prepare a supervisor; nothing is started.
 
         Args:
-            spec: The tree.
+            tree: Its spec.
             host: The node around it.
-            path: Where it stands in the whole tree, for the log: `shop/customers`.
+            path: Where it stands in the whole tree: `shop/customers`.
+            keeps_names: Whether the next incarnation will have the same children, so that what waits in their
+                mailboxes waits on.
+            is_pool: Whether its children are the members of a pool, which hear by way of that.
         """
-        self._spec = spec
-        self._host = host
-        self._path = path
-        self._log = host.log.bind(supervisor=path)
-        self._specs = {child.id: child for child in spec.children}
-        self._machine = Machine(spec.strategy, spec.children, Intensity(spec.max_restarts, spec.max_seconds))
-        self._running: dict[str, _Running] = {}
-        self._incarnations: dict[str, int] = {}
+        self.tree = tree
+        self.path = path
+        self.host = host
+        self.log = host.log.bind(supervisor=path)
+        self.is_pool = is_pool
+        children = tree.children if isinstance(tree, Supervisor) else ()
+        self._lasting = {spec.id for spec in children} if keeps_names else set[str]()
+        self._specs = {spec.id: spec for spec in children}
+        self.machine = _machine_of(tree)
+        limits = (0, 1.0) if isinstance(tree, TaskSupervisor) else (tree.max_restarts, tree.max_seconds)
+        self.reports = Reports(self.log, path, *limits)
+        self.processes: dict[str, Process] = {}
+        """Those that run, by id."""
         self._notices: deque[_Notice] = deque()
-        self._noticed = anyio.Event()
+        self._noticed: anyio.Event | None = None
+        self._retries: dict[str, Timer] = {}
+        self._tasks: TaskGroup | None = None
         self._start_in_progress: anyio.CancelScope | None = None
+        self._awaited: tuple[Process, ...] = ()  # whose start or end it waits for at this moment
         self._stop_ordered = False
-        self.verdict = ""
-        """Why it gave up, for the person who reads the last line of the log; empty unless it did."""
+        self._is_over = False
+        self._ids = 0
+        self.jobs = 0  # of a task supervisor: those that run, or are about to
 
-    def request_stop(self, reason: Exit) -> None:
+    # From outside
+
+    def request_stop(self, reason: Exit, *, ordered: bool = True) -> None:
         """Order the supervisor to stop its children in reverse and to end for `reason`.
 
         A start that is under way is cancelled.
         """
+        del ordered  # its children have their own limits
         self._stop_ordered = True
         self._put(_StopOrder(reason))
         if self._start_in_progress is not None:
             self._start_in_progress.cancel()
+
+    async def order(self, run: Callable[[], Awaitable[Any]]) -> Any:
+        """Have the supervisor await `run()` when its turn comes, and return what that returns.
+
+        Raises:
+            NoSupervisor: The supervisor has ended, or ends before it comes to that.
+            AdminError: What `run` raised.
+
+        Cancellation: the order is not recalled.
+        """
+        answer = Reply(self.host.timers.new_event())
+        self.order_nowait(run, answer)
+        return await answer.wait()
+
+    def order_nowait(self, run: Callable[[], Awaitable[Any]], answer: Answer) -> None:
+        """Have the supervisor await `run()` when its turn comes, and tell `answer` how it went.
+
+        Raises:
+            NoSupervisor: The supervisor has ended.
+        """
+        if self._is_over:
+            raise NoSupervisor(f"the supervisor {self.path!r} has ended.")
+        self._put(_Order(run, answer))
+
+    def new_job_id(self, label: str) -> str:
+        """Return an id that no job before had."""
+        self._ids += 1
+        id = f"{label}-{self._ids}"
+        return id if is_name(id) else f"job-{self._ids}"
+
+    def awaits(self, path: str) -> bool:
+        """Tell whether the supervisor waits, at this moment, for the start or the end of what is at or under `path`."""
+        return any(_is_within(path, process.record.path) for process in self._awaited)
+
+    # Run
 
     async def run(self, on_started: Callable[[], Awaitable[None]]) -> Exit:
         """Run to the end and return why it ended.
@@ -134,230 +236,352 @@ class SupervisorProcess:
         Cancellation: all children are killed.
         """
         reason: Exit | None = None
-        async with anyio.create_task_group() as tasks:
-            reason = await self._carry_out(tasks, self._machine.start())
-            if reason is None and not self._stop_ordered:
-                self._machine.all_started()
-                await on_started()
-            while reason is None:
-                reason = await self._carry_out(tasks, self._decide(await self._next_notice()))
+        self.host.supervisor_started(self)
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                reason = await self._carry_out(self.machine.start())
+                if reason is None and not self._stop_ordered:
+                    self.machine.all_started()
+                    await on_started()
+                while reason is None:
+                    reason = await self._serve(await self._next_notice())
+            await self._let_go()
+        finally:
+            self._close()
         assert reason is not None
         return reason
 
+    async def _let_go(self) -> None:
+        """Free the names of children that the next incarnation will not start."""
+        for id, spec in self._specs.items():
+            if id not in self._lasting:
+                await self.host.dismiss(spec, self._path_of(id), forget=True)
+                self.host.forget(self._path_of(id))
+
+    def _close(self) -> None:
+        self._is_over = True
+        for timer in self._retries.values():
+            timer.cancel()
+        for notice in self._notices:
+            if isinstance(notice, _Order):
+                notice.answer.fail(NoSupervisor(f"the supervisor {self.path!r} ended before it came to that."))
+        self._notices.clear()
+        self.host.supervisor_ended(self)
+
     def _put(self, notice: _Notice) -> None:
         self._notices.append(notice)
-        self._noticed.set()
+        noticed, self._noticed = self._noticed, None
+        if noticed is not None:
+            noticed.set()
 
     async def _next_notice(self) -> _Notice:
         while not self._notices:
-            self._noticed = anyio.Event()
+            self._noticed = self.host.timers.new_event()
             await self._noticed.wait()
         return self._notices.popleft()
 
-    def _decide(self, notice: _Notice) -> list[Step]:
-        now = self._host.timers.clock()
+    async def _serve(self, notice: _Notice) -> Exit | None:
+        """Do what `notice` asks for; return why the supervisor ends, or None if it lives."""
+        now = self.host.timers.clock()
         match notice:
-            case _Exited(id, incarnation, reason):
-                steps = self._machine.exited(id, incarnation, reason, now)
+            case _Exited(id, incarnation, process):
+                steps = self.machine.exited(id, incarnation, process.reason, now)
                 if steps:
-                    self._report_end(self._running.pop(id), steps)
-                return steps
+                    del self.processes[id]
+                    self._report_exit(process, steps)
+                return await self._carry_out(steps)
             case _Retry(id):
-                return self._machine.retry(id, now)
+                return await self._carry_out(self.machine.retry(id, now))
+            case _Order(run, answer):
+                await _answer(run, answer)
+                return None
             case _StopOrder(reason):
-                return self._machine.stop(reason)
+                return await self._carry_out(self.machine.stop(reason))
 
-    async def _carry_out(self, tasks: TaskGroup, steps: Iterable[Step]) -> Exit | None:
+    async def _carry_out(self, steps: Iterable[Step]) -> Exit | None:
         """Carry out `steps` in order; return why the supervisor ends, or None if it lives."""
         todo = deque(steps)
         while todo:
             match todo.popleft():
                 case StartChild(id):
-                    failure = await self._start_child(tasks, self._specs[id])
-                    if failure is not None and self._stop_ordered:
-                        # The order to stop waits in the queue; what was planned before it is void.
-                        return None
-                    if failure is not None:
-                        todo = deque(self._machine.start_failed(id, failure))
+                    todo = await self._start_next(id, todo)
                 case StopChild(id):
-                    await self._stop_child(id)
+                    await self._stop(id)
+                case StopAll(ids):
+                    await self._stop(*ids)
                 case Dismiss(id):
-                    await self._dismiss(self._specs[id])
-                case RetryLater(id):
-                    self._put(_Retry(id))
+                    await self._dismiss(id)
+                case RetryLater(id, delay):
+                    self._retry_later(id, delay)
                 case End(reason):
                     return reason
-                case (Restarting() | GiveUp()) as notice:
+                case (Restarting() | GiveUp() | GiveUpChild() | ShutDownByItself()) as notice:
                     self._tell(notice)
         return None
 
     # Start
 
-    async def _start_child(self, tasks: TaskGroup, spec: ChildSpec) -> Exit | None:
-        """Start a child and wait until it has started; return why it has not, or None if it has."""
-        running = _Running(spec, self._next_incarnation(spec))
-        tasks.start_soon(self._run_child, running)
+    async def _start_next(self, id: str, todo: deque[Step]) -> deque[Step]:
+        """Start a child; return what is to be done after that, where `todo` was planned."""
+        process = await self._start_child(self._specs[id])
+        if process is None:
+            return deque()  # the order to stop waits in the queue; what was planned before it is void
+        if process.was_ignored:
+            self.reports.ignored(process)
+            return deque([*self.machine.ignored(id), *todo])
+        if not process.has_started:
+            self.reports.start_failed(process, stopping=self._stop_ordered)
+            return deque(self.machine.start_failed(id, process.reason))
+        return todo
+
+    async def _start_child(self, spec: ChildSpec[Any]) -> Process | None:
+        """Start a child and wait until it has started, or failed to; return None if a stop order cut it short."""
+        assert self._tasks is not None
+        if spec.id in self._retries:
+            self._retries.pop(spec.id).cancel()
+        record = self.host.record_of(self._path_of(spec.id))
+        record.incarnation += 1
+        process = record.process = Process(spec, record, self)
+        self._tasks.start_soon(process.run)
+        self._awaited = (process,)
+        timeout = self._start_timeout(spec)
+        stop_order = self._start_in_progress = anyio.CancelScope()
         try:
-            timeout = self._start_timeout(spec)
-            with anyio.CancelScope() as self._start_in_progress, anyio.move_on_after(timeout) as patience:
-                await running.settled.wait()
+            with stop_order, anyio.move_on_after(timeout) as patience:
+                await process.wait_settled()
+            if process.state is ProcessState.STARTING:
+                await self._cut_short(process)
+            if patience.cancelled_caught and not process.has_started:
+                process.reason = Shutdown(f"start took longer than {timeout} s")
         finally:
             self._start_in_progress = None
-        if not running.settled.is_set():
-            if isinstance(spec.start, Supervisor):
-                running.request_stop(Shutdown())  # what it has started so far stops in order
-            else:
-                running.scope.cancel()
-            await running.ended.wait()
-            if patience.cancelled_caught:
-                running.reason = Shutdown(f"start took longer than {timeout} s")
-        if running.started:
-            self._running[spec.id] = running
-            self._machine.started(spec.id, running.incarnation)
-            announce = self._log.info if running.incarnation > 1 else self._log.debug
-            announce("child_started", child=spec.id, incarnation=running.incarnation)
+            self._awaited = ()
+        if process.has_started:
+            self._note_started(process)
+        elif stop_order.cancelled_caught and isinstance(process.reason, Killed) and not process.was_ignored:
             return None
-        tell = self._log.debug if self._stop_ordered else self._log.error
-        tell("child_start_failed", child=spec.id, incarnation=running.incarnation, reason=str(running.reason))
-        return running.reason
+        return process
 
-    def _start_timeout(self, spec: ChildSpec) -> float | None:
+    def _note_started(self, process: Process) -> None:
+        id, spec = process.id, process.spec
+        if spec.restart == "temporary":
+            # OTP: what a temporary child was started with is not kept, for it is not started again.
+            spec = process.spec = self._specs[id] = without_arguments(spec)
+            self.machine.replace_spec(spec)
+        self.processes[id] = process
+        self.machine.started(id, process.record.incarnation, process.started_at)
+        self.reports.started(process)
+
+    def _start_timeout(self, spec: ChildSpec[Any]) -> float | None:
         if not self._stop_ordered:
             return spec.start_timeout
         # The order to stop waits behind this start, so the start may take no longer than a stop.
         limit = _IMPATIENT if isinstance(spec.shutdown, str) else spec.shutdown
         return limit if spec.start_timeout is None else min(limit, spec.start_timeout)
 
-    def _next_incarnation(self, spec: ChildSpec) -> int:
-        if spec.name is not None:
-            return self._host.cell_of(spec).incarnation + 1
-        number = self._incarnations.get(spec.id, 0) + 1
-        self._incarnations[spec.id] = number
-        return number
+    async def _cut_short(self, process: Process) -> None:
+        """End a start that has taken too long, or is not wanted any more."""
+        if isinstance(process.inner, SupervisorProcess):
+            process.inner.request_stop(Shutdown())  # what it has started so far stops in order
+            await process.wait_ended()
+            if process.reason == Shutdown():
+                process.reason = Killed()
+        else:
+            process.scope.cancel()
+            await wait_gone(process, self.host.kill_grace, self.log)
 
-    # Live
+    def _retry_later(self, id: str, delay: float) -> None:
+        if not delay:
+            self._put(_Retry(id))
+            return
 
-    async def _run_child(self, running: _Running) -> None:
-        """Run a child to its end, whatever that is, and put a notice of it into the queue, once."""
-        try:
-            with running.scope:
-                running.reason = await self._body(running)
-        except Exception as error:  # noqa: BLE001 - a fault of ours, not of the child's; its siblings shall not fall with it
-            running.reason = crash_of(error)
-            self._log_crash(running, running.reason, error)
-        finally:
-            running.settled.set()
-            running.ended.set()
-            if running.started:
-                self._put(_Exited(running.spec.id, running.incarnation, running.reason))
+        def put() -> None:
+            self._retries.pop(id, None)
+            self._put(_Retry(id))
 
-    async def _body(self, running: _Running) -> Exit:
-        spec = running.spec
-        match spec.start:
-            case ActorStart():
-                cell = self._host.cell_of(spec)
-                running.request_stop = cell.request_stop
+        self._retries[id] = self.host.timers.at(self.host.timers.clock() + delay, put)
 
-                async def admit() -> None:
-                    await self._host.admit(cell)
-                    _mark_started(running)
+    # Live: what a process asks of its keeper
 
-                return await run_incarnation(cell, spec.start, self._host, admit)
-            case FunctionStart():
-                return await self._run_function(spec.start, running)
-            case Supervisor():
-                inner = SupervisorProcess(spec.start, self._host, f"{self._path}/{spec.id}")
-                running.request_stop = inner.request_stop
+    def body_of(self, process: Process) -> Coroutine[Any, Any, Exit]:
+        """Return what `process` runs."""
+        return body_of(process, self.host, self._supervise)
 
-                async def started() -> None:
-                    _mark_started(running)
+    def _supervise(self, process: Process, tree: Tree, *, keeps_names: bool) -> "SupervisorProcess":
+        is_pool = isinstance(process.spec.start, PoolStart)
+        return SupervisorProcess(tree, self.host, process.record.path, keeps_names=keeps_names, is_pool=is_pool)
 
-                return await inner.run(started)
+    def process_ended(self, process: Process, *, tell: bool) -> None:
+        """Put the notice into the queue."""
+        record = process.record
+        if record.process is process:
+            record.process = None
+        if isinstance(process.inner, Cell) and process.inner.process is process:
+            process.inner.process = None
+        self.host.process_ended(process)
+        if tell:
+            self._put(_Exited(process.id, record.incarnation, process))
 
-    async def _run_function(self, start: FunctionStart, running: _Running) -> Exit:
-        stop_reasons: list[Exit] = []
-
-        def request_stop(reason: Exit) -> None:
-            # A function has no mailbox: being cancelled is how it hears that it must stop.
-            stop_reasons.append(reason)
-            running.scope.cancel()
-
-        running.request_stop = request_stop
-        _mark_started(running)
-        try:
-            await start.function(*start.args, **start.kwargs)
-        except BaseException as error:
-            if not is_outside_force(error):
-                reason = crash_of(error)
-                self._log_crash(running, reason, error)
-                return reason
-            if stop_reasons:
-                running.reason = stop_reasons[0]
-            raise
-        return Normal()
-
-    def _log_crash(self, running: _Running, reason: Crashed, error: BaseException) -> None:
-        self._log.error(
-            "child_crashed", child=running.spec.id, incident=reason.incident, error=reason.error, exc_info=error
-        )
+    def process_leaves(self, process: Process, error: BaseException) -> None:
+        """Let the whole program end; until then nothing is restarted for it."""
+        if isinstance(process.inner, Cell):
+            process.inner.close(for_good=False)
+        self.host.leave(error)
 
     # Stop
 
-    async def _stop_child(self, id: str) -> None:
-        """Stop a child as its spec says, and wait without limit until it is gone: nothing is left behind."""
-        running = self._running.pop(id)
-        shutdown = running.spec.shutdown
-        if running.spec.name is not None:
-            self._host.before_stop(self._host.cell_of(running.spec))
-        if shutdown == "brutal_kill":
-            running.scope.cancel()
-        elif not running.ended.is_set():
-            running.request_stop(Shutdown())
-            if not isinstance(shutdown, str):
-                with anyio.move_on_after(shutdown):
-                    await running.ended.wait()
-                if not running.ended.is_set():
-                    running.scope.cancel()
-        await running.ended.wait()
-        self._machine.stopped(id)
-        self._report_stop(running)
+    async def _stop(self, *ids: str) -> None:
+        """Stop children as their specs say, all at once, and wait without limit until they are gone."""
+        processes = [self.processes.pop(id) for id in ids]
+        for process in processes:
+            if isinstance(process.inner, Cell):
+                self.host.before_stop(process.inner)
+        self._awaited = tuple(processes)
+        try:
+            if len(processes) == 1:
+                await stop_one(processes[0], self.host.kill_grace, self.log)
+            else:
+                await stop_all(processes, self.host.kill_grace, self.log)
+        finally:
+            self._awaited = ()
+        for id in ids:
+            self.machine.stopped(id)
+        self.reports.stopped(processes)
 
-    async def _dismiss(self, spec: ChildSpec) -> None:
+    async def _dismiss(self, id: str) -> None:
         """Free the names of a child that will not be started again, and of everybody below it."""
-        actors = spec.start.actors() if isinstance(spec.start, Supervisor) else [spec]
-        for actor in actors:
-            if actor.name is not None:
-                await self._host.dismiss(self._host.cell_of(actor))
+        if id in self._retries:
+            self._retries.pop(id).cancel()
+        forget = id not in self.machine
+        await self.host.dismiss(self._specs[id], self._path_of(id), forget=forget)
+        if forget:
+            del self._specs[id]
+            self._lasting.discard(id)
+            self.host.forget(self._path_of(id))
+
+    # What somebody asks for; each runs as an order, in its turn
+
+    async def start_new(self, spec: ChildSpec[Any]) -> ChildSpec[Any]:
+        """Start a new child, the last in start order; return its spec, under the id that it has got."""
+        spec = self._with_free_id(spec)
+        steps = self.machine.admit(spec)
+        try:
+            self.host.require_free(spec, self._path_of(spec.id))
+        except AlreadyStarted:
+            self.machine.withdraw(spec.id)
+            raise
+        self._specs[spec.id] = spec
+        await self._start_by_hand(steps, self.machine.withdraw)
+        return spec
+
+    async def restart(self, id: str) -> ChildSpec[Any]:
+        """Start a stopped child; return its spec."""
+        self._require_static("restart_child")
+        steps = self.machine.restart_by_hand(id)
+        await self._start_by_hand(steps, lambda failed: [Dismiss(failed)])
+        return self._specs[id]
+
+    async def terminate(self, id: str) -> None:
+        """Stop a child, and give up its retry if it waits for one."""
+        await self._carry_out(self.machine.terminate(id))
+
+    async def delete(self, id: str) -> None:
+        """Forget a stopped child."""
+        self._require_static("delete_child")
+        await self._carry_out(self.machine.delete(id))
+
+    async def _start_by_hand(self, steps: Iterable[Step], on_failure: Callable[[str], list[Step]]) -> None:
+        """Carry out the one start in `steps`. If it fails that is told to who asked, and not tried again."""
+        (start,) = steps
+        assert isinstance(start, StartChild)
+        id = start.id
+        process = await self._start_child(self._specs[id])
+        if process is None:
+            await self._carry_out(on_failure(id))
+            raise NoSupervisor(f"the supervisor {self.path!r} was told to stop before {id!r} had started.")
+        if process.was_ignored:
+            self.reports.ignored(process)
+            await self._carry_out(self.machine.ignored(id))
+            raise ChildIgnored(f"{self._path_of(id)!r} declined to start: {process.reason}.")
+        if not process.has_started:
+            await self._carry_out(on_failure(id))
+            raise ChildNotStarted(f"{self._path_of(id)!r} did not start: {process.reason}.", process.reason)
+
+    def _with_free_id(self, spec: ChildSpec[Any]) -> ChildSpec[Any]:
+        """Return `spec` under an id that no child of a dynamic supervisor has; that of an actor is its name."""
+        if isinstance(self.tree, Supervisor):
+            return spec
+        id = spec.name if spec.name is not None else spec.id
+        if spec.name is None:
+            while id in self.machine:
+                self._ids += 1
+                id = f"{spec.id}-{self._ids}"
+        return spec if id == spec.id else msgspec.structs.replace(spec, id=id)
+
+    def _require_static(self, order: str) -> None:
+        if not isinstance(self.tree, Supervisor):
+            raise AdminError(
+                f"{order}: {self.path!r} is dynamic, and forgets its children when they have ended. "
+                "Start a new one with start_child."
+            )
 
     # Tell
 
-    def _report_end(self, running: _Running, steps: list[Step]) -> None:
+    def _report_exit(self, process: Process, steps: list[Step]) -> None:
         # A restart, and giving up, are told with their reason where they are carried out.
         if isinstance(steps[0], Dismiss):
-            tell = self._log.info if is_clean(running.reason) else self._log.warning
-            tell("child_ended", child=running.spec.id, incarnation=running.incarnation, reason=str(running.reason))
+            self.reports.ended(process)
+            if isinstance(process.inner, SupervisorProcess) and process.inner.reports.verdict:
+                self.reports.not_restarted(process)
 
-    def _report_stop(self, running: _Running) -> None:
-        spec, reason = running.spec, running.reason
-        as_told = Killed() if spec.shutdown == "brutal_kill" else Shutdown()
-        expected = reason == as_told or (spec.restart != "permanent" and is_clean(reason))
-        facts = {"child": spec.id, "incarnation": running.incarnation, "reason": str(reason)}
-        if expected:
-            self._log.debug("child_stopped", **facts)
-        else:
-            self._log.warning("child_stopped_badly", **facts)
+    def _tell(self, step: Restarting | GiveUp | GiveUpChild | ShutDownByItself) -> None:
+        if isinstance(step, ShutDownByItself):
+            self.reports.shut_down_by_itself(step.id)
+            return
+        spec = self._specs[step.id]
+        incarnation = self.host.record_of(self._path_of(step.id)).incarnation
+        match step:
+            case Restarting():
+                limits = spec.budget or self.reports
+                self.reports.restarting(step, incarnation, limits.max_restarts, limits.max_seconds)
+            case GiveUp():
+                self.reports.gave_up(step, incarnation)
+            case GiveUpChild():
+                self.reports.gave_up_child(step, incarnation, spec)
 
-    def _tell(self, step: Restarting | GiveUp) -> None:
-        allowed = {"max_restarts": self._spec.max_restarts, "max_seconds": self._spec.max_seconds}
-        reason = str(step.reason)
-        if isinstance(step, Restarting):
-            self._log.warning("child_restarting", child=step.id, reason=reason, restarts=step.restarts, **allowed)
-        else:
-            budget = f"more than {self._spec.max_restarts} restarts within {self._spec.max_seconds} s"
-            self.verdict = f"supervisor {self._path!r} gave up after {budget}; last, {step.id!r} {reason}"
-            self._log.error("supervisor_gave_up", child=step.id, reason=reason, **allowed)
+    def _path_of(self, id: str) -> str:
+        return f"{self.path}/{id}"
 
 
-def _mark_started(running: _Running) -> None:
-    running.started = True
-    running.settled.set()
+def _machine_of(tree: Tree) -> Machine:
+    match tree:
+        case Supervisor():
+            intensity = Intensity(tree.max_restarts, tree.max_seconds)
+            return Machine(
+                tree.strategy, tree.children, intensity, auto_shutdown=tree.auto_shutdown, chance=random.random
+            )
+        case DynamicSupervisor():
+            return Machine(
+                "one_for_one",
+                (),
+                Intensity(tree.max_restarts, tree.max_seconds),
+                auto_shutdown=tree.auto_shutdown,
+                is_dynamic=True,
+                max_children=tree.max_children,
+                chance=random.random,
+            )
+        case TaskSupervisor():
+            return Machine("one_for_one", (), Intensity(0, 1.0), is_dynamic=True)
+
+
+async def _answer(run: Callable[[], Awaitable[Any]], answer: Answer) -> None:
+    try:
+        result = await run()
+    except (AdminError, SpecError) as error:
+        answer.fail(error)
+    else:
+        answer.answer(result)
+
+
+def _is_within(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from cliffracer import Actor, DefinitionError, Mailbox, child
-from cliffracer.actor.actor import ActorOptions
+from cliffracer.actor.options import ActorOptions
 
 
 def define(class_name="Orders", **options):

@@ -1,0 +1,98 @@
+"""Several actors of one class behind one name, and which of them gets a message."""
+
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from cliffracer.actor.cell import Cell
+from cliffracer.actor.handlers import Handler, HandlerTable
+from cliffracer.envelope import Message
+from cliffracer.errors import CallCycle
+
+__all__ = ["Pool", "partition_of"]
+
+
+def partition_of(value: Any, size: int) -> int:
+    """Return which of `size` members has the messages with this key: the same on every node, and in every process.
+
+    Integers count round, as in Elixir's PartitionSupervisor; of everything else a checksum does.
+
+    Raises:
+        TypeError: `value` is nothing that could be encoded.
+    """
+    if isinstance(value, int):
+        return abs(value) % size
+    data = value.encode() if isinstance(value, str) else msgspec.json.encode(value, order="deterministic")
+    return crc32(data) % size
+
+
+class Pool:
+    """The name that the members share. Meets `Destination`."""
+
+    def __init__(self, name: str, handlers: HandlerTable, members: tuple[Cell, ...], key: str | None) -> None:
+        """Put `members` behind `name`.
+
+        Args:
+            name: The pool's.
+            handlers: Those of the class.
+            members: The cells of its actors.
+            key: The parameter that decides; None for whichever has the least to do.
+        """
+        self.name = name
+        self.handlers = handlers
+        self.members = members
+        self.rejected = 0
+        """Messages from outside that fitted no handler."""
+        self._places = {} if key is None else {name: _place_of(handler, key) for name, handler in handlers.items()}
+        self._key = key
+        self._last = 0
+
+    @property
+    def is_here(self) -> bool:
+        """A pool that is closed is not found any more."""
+        return True
+
+    async def call(self, message: Message, give_up: float) -> Any:
+        """Have a member answer; see `Destination.call`."""
+        cell = self.cell_for(message)
+        if cell.name in message.chain:
+            path = " -> ".join((*message.chain, cell.name))
+            raise CallCycle(message.target, f"{path} would wait for itself.")
+        return await cell.call(message, give_up)
+
+    async def cast(self, message: Message) -> None:
+        """Queue `message` at a member; see `Destination.cast`."""
+        await self.cell_for(message).cast(message)
+
+    def cell_for(self, message: Message) -> Cell:
+        """Return the member that is to have `message`, and address it to that.
+
+        Raises:
+            TypeError: Its key is nothing that could be encoded.
+        """
+        number = self._least_busy() if self._key is None else self._by_key(message)
+        cell = self.members[number]
+        message.to = cell.name
+        return cell
+
+    def _by_key(self, message: Message) -> int:
+        place = self._places[message.handler]
+        if place is not None and place < len(message.args):
+            value = message.args[place]
+        else:
+            assert message.kwargs is not None
+            value = message.kwargs[self._key or ""]
+        return partition_of(value, len(self.members))
+
+    def _least_busy(self) -> int:
+        # Whoever comes after the last one is asked first, so that idle members take turns.
+        size = len(self.members)
+        order = [(self._last + step) % size for step in range(1, size + 1)]
+        self._last = min(order, key=lambda number: len(self.members[number].queue) + self.members[number].in_hand)
+        return self._last
+
+
+def _place_of(handler: Handler, key: str) -> int | None:
+    names = list(handler.signature.parameters)
+    return names.index(key) if key in names else None

@@ -1,0 +1,305 @@
+"""One incarnation of a child: it starts, runs, is asked to stop, is cancelled, is gone."""
+
+from collections.abc import Coroutine, Iterable
+from enum import Enum
+from typing import Any, Protocol
+
+import anyio
+
+from cliffracer.actor.host import Watcher
+from cliffracer.actor.loop import crash_of
+from cliffracer.errors import Ignore
+from cliffracer.exits import Crashed, Exit, Killed, Shutdown, incident_of
+from cliffracer.observe.logs import Logger
+from cliffracer.observe.stacks import stack_of
+from cliffracer.supervision.spec import ChildSpec
+
+__all__ = ["ChildRecord", "Keeper", "Process", "ProcessState", "stop_all", "stop_one"]
+
+_REPORT_AGAIN = 60.0  # seconds between two reports of the same child that does not end, at most
+
+
+class ChildRecord:
+    """What is known of a child across its incarnations.
+
+    Attributes:
+        path: Where it stands in the tree.
+        incarnation: How often it was started, or tried to.
+        crashes: How many of its incarnations ended with an exception.
+        last_crash: The last of them; None if there was none.
+        last_crash_at: When that was, in seconds of the node's clock.
+        process: The incarnation that runs, or is about to; None if there is none.
+    """
+
+    __slots__ = ("crashes", "incarnation", "last_crash", "last_crash_at", "path", "process")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.incarnation = 0
+        self.crashes = 0
+        self.last_crash: Crashed | None = None
+        self.last_crash_at = 0.0
+        self.process: Process | None = None
+
+
+class ProcessState(Enum):
+    """Where an incarnation stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Keeper(Protocol):
+    """The supervisor that runs a process."""
+
+    @property
+    def log(self) -> Logger:
+        """Its logger."""
+        ...
+
+    def body_of(self, process: "Process") -> Coroutine[Any, Any, Exit]:
+        """Return what `process` runs: it calls `settle` when it has started, and returns why it ended."""
+        ...
+
+    def process_ended(self, process: "Process", *, tell: bool) -> None:
+        """Hear that `process` has ended, once, whatever happened; `tell` is whether that calls for a decision."""
+        ...
+
+    def process_leaves(self, process: "Process", error: BaseException) -> None:
+        """Hear that `process` wants the whole program to end: SystemExit, or KeyboardInterrupt."""
+        ...
+
+
+class Stoppable(Protocol):
+    """What can be asked to end."""
+
+    def request_stop(self, reason: Exit, *, ordered: bool = True) -> None:
+        """End for `reason`, in order."""
+        ...
+
+
+class Process:
+    """One incarnation of a child, from the attempt to start it until it is gone. Meets `Watched`."""
+
+    __slots__ = (
+        "_body",
+        "_news",
+        "_watchers",
+        "has_started",
+        "inner",
+        "keeper",
+        "reason",
+        "record",
+        "scope",
+        "spec",
+        "started_at",
+        "state",
+        "stop_requested",
+        "was_ignored",
+    )
+
+    def __init__(self, spec: ChildSpec[Any], record: ChildRecord, keeper: Keeper) -> None:
+        """Prepare; nothing runs.
+
+        Args:
+            spec: What is to run.
+            record: What is known of the child.
+            keeper: The supervisor.
+        """
+        self.spec = spec
+        self.record = record
+        self.keeper = keeper
+        self.scope = anyio.CancelScope()
+        self.state = ProcessState.STARTING
+        self.has_started = False
+        self.was_ignored = False  # it declined to start
+        self.reason: Exit = Killed()
+        self.stop_requested: Exit | None = None
+        self.started_at = 0.0
+        # What hears that it is to stop: a cell, or a supervisor; None for a function, which is cancelled.
+        self.inner: Stoppable | None = None
+        self._watchers: list[Watcher] | None = None
+        self._news: anyio.Event | None = None
+        self._body: Coroutine[Any, Any, Exit] | None = None
+
+    @property
+    def id(self) -> str:
+        """The child's id."""
+        return self.spec.id
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self.state is ProcessState.ENDED
+
+    # Run
+
+    async def run(self) -> None:
+        """Run to the end, whatever that is, and tell the keeper, once."""
+        leaves = False
+        try:
+            with self.scope:
+                self._body = self.keeper.body_of(self)
+                self.reason = await self._body
+        except Ignore as error:
+            self.was_ignored = not self.has_started
+            self.reason = Shutdown(str(error)) if self.was_ignored else crash_of(error)
+        except (KeyboardInterrupt, SystemExit) as error:
+            leaves = True
+            self.reason = crash_of(error)
+            self.keeper.process_leaves(self, error)
+        except Exception as error:  # noqa: BLE001 - it did not start, or the fault is ours; siblings shall not fall with it
+            self.crashed(error)
+        finally:
+            self._body = None
+            if isinstance(self.reason, Crashed):
+                self.record.crashes += 1
+                self.record.last_crash = self.reason
+            self._change(ProcessState.ENDED)
+            # Who leaves is not restarted: the program ends.
+            self.keeper.process_ended(self, tell=self.has_started and not leaves)
+            for watcher in self._watchers or ():
+                watcher.tell(self.reason, self.record.incarnation)
+            self._watchers = None
+
+    def settle(self) -> None:
+        """Note that it has started."""
+        self.has_started = True
+        self._change(ProcessState.RUNNING)
+
+    def crashed(self, error: BaseException) -> Crashed:
+        """Note that it ends with `error`, and log that; actors do so themselves."""
+        reason = self.reason = crash_of(error)
+        self.keeper.log.error(
+            "child_crashed",
+            child=self.id,
+            incarnation=self.record.incarnation,
+            incident=reason.incident,
+            error=reason.error,
+            exc_info=error,
+        )
+        return reason
+
+    def _change(self, state: ProcessState) -> None:
+        self.state = state
+        news, self._news = self._news, None
+        if news is not None:
+            news.set()
+
+    async def wait_settled(self) -> None:
+        """Wait until it has started, or has ended before that."""
+        while self.state is ProcessState.STARTING:
+            await self._wait_news()
+
+    async def wait_ended(self) -> None:
+        """Wait until it is gone."""
+        while not self.has_ended:
+            await self._wait_news()
+
+    async def _wait_news(self) -> None:
+        self._news = self._news or anyio.Event()
+        await self._news.wait()
+
+    # End
+
+    def request_stop(self, reason: Exit, *, ordered: bool = True) -> None:
+        """Ask it to end for `reason`, in order.
+
+        Args:
+            reason: Why.
+            ordered: Whether somebody waits for it, and sees to it that it does not take too long.
+        """
+        self.stop_requested = reason
+        if self.inner is None:
+            # A function has no mailbox: being cancelled is how it hears that it must stop.
+            self.scope.cancel()
+        else:
+            self.inner.request_stop(reason, ordered=ordered)
+
+    def kill(self) -> None:
+        """Cancel it; it ends with `Killed`."""
+        if self.inner is None:
+            self.stop_requested = None
+        self.scope.cancel()
+
+    def fall(self, reason: Exit) -> None:
+        """End for a link; see `Watched`."""
+        if not self.has_ended and not self.spec.is_supervisor:
+            self.request_stop(reason, ordered=False)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` when this ends."""
+        if self._watchers is None:
+            self._watchers = []
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Do not tell it; harmless if it is not there."""
+        if self._watchers is not None and watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    def stack(self) -> list[str]:
+        """Return where it stands, the outermost call first."""
+        return stack_of(self._body)
+
+
+async def stop_one(process: Process, grace: float, log: Logger) -> None:
+    """Stop `process` as its spec says, and return when it is gone; see `stop_all`."""
+    await stop_all([process], grace, log)
+
+
+async def stop_all(processes: Iterable[Process], grace: float, log: Logger) -> None:
+    """Ask all of `processes` to stop at once, cancel each when its time is over, and return when all are gone.
+
+    OTP waits without limit after the kill. So must we: nothing can end a task that swallows its cancellation, or
+    shields itself from it. But it is said, with the place where it hangs.
+
+    Args:
+        processes: What to stop.
+        grace: Seconds from the cancellation of one until it is reported as `child_unkillable`.
+        log: Where to.
+    """
+    left = [process for process in processes if not process.has_ended]
+    if not left:
+        return
+    began = anyio.current_time()
+    for process in left:
+        if process.spec.shutdown == "brutal_kill":
+            process.kill()
+        else:
+            process.request_stop(Shutdown())
+    patience = {process.spec.shutdown for process in left if not isinstance(process.spec.shutdown, str)}
+    # One timer for each distinct time, the shortest first.
+    for seconds in sorted(patience):
+        due = [process for process in left if process.spec.shutdown == seconds]
+        with anyio.move_on_after(began + seconds - anyio.current_time()):
+            for process in due:
+                await process.wait_ended()
+        for process in due:
+            if not process.has_ended:
+                process.kill()
+    for process in left:
+        if process.spec.shutdown == "infinity":
+            await process.wait_ended()
+        else:
+            await wait_gone(process, grace, log)
+
+
+async def wait_gone(process: Process, grace: float, log: Logger) -> None:
+    """Wait until a cancelled process is gone, and report it if that takes longer than `grace` seconds."""
+    began, wait = anyio.current_time(), grace
+    with anyio.move_on_after(grace):
+        await process.wait_ended()
+    while not process.has_ended:
+        log.error(
+            "child_unkillable",
+            child=process.id,
+            incarnation=process.record.incarnation,
+            seconds=round(anyio.current_time() - began, 3),
+            incident=incident_of(process.reason),
+            stack=process.stack(),
+        )
+        wait = min(max(wait, 1.0) * 2, _REPORT_AGAIN)
+        with anyio.move_on_after(wait):
+            await process.wait_ended()

@@ -1,0 +1,140 @@
+"""What a supervisor tells the operator: one structured event for each thing that happens to a child.
+
+OTP's reports are among them; the table is in `docs/otp.md`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from cliffracer.exits import Exit, Killed, LinkLost, Normal, Shutdown, incident_of, is_clean
+from cliffracer.observe.logs import Logger
+from cliffracer.supervision.process import Process
+from cliffracer.supervision.spec import ChildSpec
+from cliffracer.supervision.strategy import GiveUp, GiveUpChild, Restarting
+
+__all__ = ["Reports"]
+
+
+class Reports:
+    """The log of one supervisor."""
+
+    __slots__ = ("_log", "_path", "max_restarts", "max_seconds", "verdict")
+
+    def __init__(self, log: Logger, path: str, max_restarts: int, max_seconds: float) -> None:
+        """Begin.
+
+        Args:
+            log: Where it all goes.
+            path: The supervisor's.
+            max_restarts: The limit it gives up at.
+            max_seconds: The window.
+        """
+        self._log = log
+        self._path = path
+        self.max_restarts = max_restarts
+        self.max_seconds = max_seconds
+        self.verdict = ""
+        """Why it gave up, for the person who reads the last line of the log; empty unless it did."""
+
+    def started(self, process: Process) -> None:
+        """A child has started."""
+        again = process.record.incarnation > 1
+        (self._log.info if again else self._log.debug)("child_started", **_facts(process))
+
+    def start_failed(self, process: Process, *, stopping: bool) -> None:
+        """A start has failed, and not one that somebody asked for: whoever asks is told."""
+        tell = self._log.debug if stopping else self._log.error
+        tell("child_start_failed", **_facts(process), **_why(process.reason))
+
+    def ignored(self, process: Process) -> None:
+        """A child has declined to start."""
+        self._log.info("child_ignored", **_facts(process), reason=str(process.reason))
+
+    def ended(self, process: Process) -> None:
+        """A child has ended by itself, and is not restarted."""
+        tell = self._log.info if is_clean(process.reason) else self._log.warning
+        tell("child_ended", **_facts(process), **_why(process.reason))
+
+    def restarting(self, step: Restarting, incarnation: int, max_restarts: int, max_seconds: float) -> None:
+        """A child has ended by itself, or failed to start again, and a restart follows."""
+        self._log.warning(
+            "child_restarting",
+            child=step.id,
+            incarnation=incarnation,
+            **_why(step.reason),
+            attempt=step.attempt,
+            delay=round(step.delay, 3),
+            restarts=step.restarts,
+            budget_left=max_restarts - step.restarts,
+            max_restarts=max_restarts,
+            max_seconds=max_seconds,
+        )
+
+    def gave_up(self, step: GiveUp, incarnation: int) -> None:
+        """The restart intensity is exceeded."""
+        budget = f"more than {self.max_restarts} restarts within {self.max_seconds} s"
+        self.verdict = f"supervisor {self._path!r} gave up after {budget}; last, {step.id!r} {step.reason}"
+        self._log.error(
+            "supervisor_gave_up",
+            child=step.id,
+            incarnation=incarnation,
+            **_why(step.reason),
+            attempt=step.attempt,
+            max_restarts=self.max_restarts,
+            max_seconds=self.max_seconds,
+        )
+
+    def gave_up_child(self, step: GiveUpChild, incarnation: int, spec: ChildSpec[Any]) -> None:
+        """A child has used up its own budget."""
+        assert spec.budget is not None
+        self._log.error(
+            "child_given_up",
+            child=step.id,
+            incarnation=incarnation,
+            **_why(step.reason),
+            attempt=step.attempt,
+            max_restarts=spec.budget.max_restarts,
+            max_seconds=spec.budget.max_seconds,
+        )
+
+    def not_restarted(self, process: Process) -> None:
+        """A supervisor has given up, and its own spec says that this was a clean end: easily overlooked."""
+        self._log.error(
+            "supervisor_not_restarted", **_facts(process), restart=process.spec.restart, reason=str(process.reason)
+        )
+
+    def shut_down_by_itself(self, id: str) -> None:
+        """The end of a significant child ends the supervisor."""
+        self._log.info("supervisor_shut_down_by_itself", child=id)
+
+    def stopped(self, processes: Iterable[Process]) -> None:
+        """Children were stopped, one of them or a whole lot."""
+        badly: Counter[str] = Counter()
+        several = list(processes)
+        for process in several:
+            spec, reason = process.spec, process.reason
+            if _is_expected(spec, reason):
+                self._log.debug("child_stopped", **_facts(process), reason=str(reason))
+            elif len(several) == 1:
+                self._log.warning("child_stopped_badly", **_facts(process), **_why(reason))
+            else:
+                badly[str(reason)] += 1
+        for text, count in badly.items():
+            # A line for each of ten thousand would hide all others.
+            self._log.warning("children_stopped_badly", count=count, reason=text)
+
+
+def _is_expected(spec: ChildSpec[Any], reason: Exit) -> bool:
+    told = Killed() if spec.shutdown == "brutal_kill" else Shutdown()
+    if reason == told or (isinstance(reason, LinkLost) and is_clean(reason)):
+        return True
+    return spec.restart != "permanent" and isinstance(reason, Normal | Shutdown)
+
+
+def _facts(process: Process) -> dict[str, Any]:
+    return {"child": process.id, "incarnation": process.record.incarnation}
+
+
+def _why(reason: Exit) -> dict[str, str]:
+    return {"reason": str(reason), "incident": incident_of(reason)}
