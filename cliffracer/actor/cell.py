@@ -105,6 +105,7 @@ class Cell:
         self.owner = ""  # the path of the child whose actor this is; empty if the name is free
         self.process: Watched | None = None  # the incarnation that runs
         self.incarnation = 0
+        self.suspended = False  # takes no messages, though it runs
         self.in_hand = 0  # messages being handled at this moment
         self.handled = 0
         self.answered_with_error = 0

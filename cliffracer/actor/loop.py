@@ -91,7 +91,6 @@ class _Incarnation:
         "_standing",
         "_start",
         "_stop_time",
-        "_suspended",
         "_tasks",
         "_ticks",
     )
@@ -107,7 +106,6 @@ class _Incarnation:
         self._actor: Actor | None = None
         self._methods: dict[str, Callable[..., Awaitable[Any]]] = {}
         self._answers = start.actor.answers
-        self._suspended = False
         self._ticks: dict[str, Timer] | None = None
         # Only actors with a concurrent handler pay for a task group.
         self._tasks: TaskGroup | None = None
@@ -118,6 +116,7 @@ class _Incarnation:
     async def run(self, on_started: Callable[[], Awaitable[None]]) -> Exit:
         cell = self._cell
         cell.queue.clear_signals()
+        cell.suspended = False
         try:
             try:
                 actor = self._actor = await self._make()
@@ -176,7 +175,7 @@ class _Incarnation:
                 if (stop := await self._heed(signal)) is not None:
                     return stop
                 continue
-            message = None if self._suspended else queue.get_nowait()
+            message = None if cell.suspended else queue.get_nowait()
             if message is None:
                 cell.note_progress()
                 current_message.set(None)  # an idle actor holds on to nothing
@@ -344,9 +343,9 @@ class _Incarnation:
                 if down is not None and (crash := await self._tell_down(down)) is not None:
                     return Stop(crash, ordered=False)
             case Suspend():
-                self._suspended = True
+                self._cell.suspended = True
             case Resume():
-                self._suspended = False
+                self._cell.suspended = False
             case Inspect(reply_to):
                 reply_to.answer(self._state())
         return None

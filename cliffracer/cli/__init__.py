@@ -10,8 +10,8 @@ def main() -> None:
     try:
         from cliffracer.cli.commands import cliffracer  # noqa: PLC0415 - click is an extra
     except ModuleNotFoundError as error:
-        if error.name != "click":
+        if error.name not in ("click", "rich"):
             raise
-        print("The command line needs one more package: pip install 'cliffracer[cli]'", file=sys.stderr)
+        print("The command line needs more packages: pip install 'cliffracer[cli]'", file=sys.stderr)
         sys.exit(2)
     cliffracer()

@@ -4,9 +4,9 @@ import json
 import sys
 from typing import Any
 
-import anyio
 import click
 
+from cliffracer.cli.connect import connected, settings_for
 from cliffracer.envelope import Message, pack_context
 from cliffracer.errors import (
     ActorCrashed,
@@ -25,11 +25,8 @@ from cliffracer.node.remote import call_error_of
 from cliffracer.node.settings import Settings
 from cliffracer.node.wire import error_of
 from cliffracer.transport.contract import Response
-from cliffracer.transport.nats import NatsTransport
 
-__all__ = ["DEFAULT_SERVERS", "call", "cast", "exit_code_of"]
-
-DEFAULT_SERVERS = ("nats://127.0.0.1:4222",)
+__all__ = ["call", "cast", "exit_code_of"]
 
 _EXIT_CODES: dict[type[CallError], int] = {
     InvalidMessage: 4,
@@ -116,11 +113,7 @@ def _no_constant(text: str) -> None:
 def _send(target: str, payload: bytes, nats: str | None, timeout: float | None) -> Response:
     if "." not in target or subject_problem(target):
         raise click.UsageError(f"{target!r} is no target; type ACTOR.HANDLER, like orders.place.")
-    settings = Settings.from_environment() if nats is None else Settings.from_environment(nats_url=nats)
-    if settings.nats_url is None:
-        settings = Settings.from_environment(nats_url=DEFAULT_SERVERS[0])
-    if not settings.servers():
-        raise click.UsageError("a call needs the server that the other node is on: --nats nats://HOST:4222.")
+    settings = settings_for(nats)
     if timeout is not None and not 0 < timeout < float("inf"):
         raise click.UsageError("--timeout takes a number of seconds above zero.")
     subject = f"{settings.namespace}.{target}" if settings.namespace else target
@@ -135,17 +128,13 @@ def _send(target: str, payload: bytes, nats: str | None, timeout: float | None) 
 async def _request(
     settings: Settings, subject: str, target: str, payload: bytes, timeout: float
 ) -> Response | CallError | Refusal:
-    transport = NatsTransport(settings.nats_options())
-    await transport.connect(lambda _: None)
-    try:
-        # Who does not wait any more should not be worked for: the time left goes with the message.
-        headers = pack_context(Message("", "", deadline=timeout), 0.0)
-        response = await transport.request(subject, payload, headers=headers, timeout=timeout)
-    except TransportError as error:
-        return call_error_of(error, target)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await transport.close()
+    async with connected(settings) as transport:
+        try:
+            # Who does not wait any more should not be worked for: the time left goes with the message.
+            headers = pack_context(Message("", "", deadline=timeout), 0.0)
+            response = await transport.request(subject, payload, headers=headers, timeout=timeout)
+        except TransportError as error:
+            return call_error_of(error, target)
     return error_of(response, target) or response
 
 

@@ -7,6 +7,7 @@ import click
 from cliffracer import __version__
 from cliffracer.cli.call import call, cast
 from cliffracer.cli.run import run
+from cliffracer.cli.tree import tree
 from cliffracer.errors import CliffracerError, ConnectFailed
 
 __all__ = ["cliffracer"]
@@ -47,3 +48,4 @@ def cliffracer() -> None:
 cliffracer.add_command(run)
 cliffracer.add_command(call)
 cliffracer.add_command(cast)
+cliffracer.add_command(tree)

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from cliffracer.actor.handlers import Handler, Kind
-from cliffracer.cli.call import DEFAULT_SERVERS
+from cliffracer.cli.connect import DEFAULT_SERVERS
 from cliffracer.cli.load import load_tree
 from cliffracer.node.node import Node
 from cliffracer.node.settings import Settings

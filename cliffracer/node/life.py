@@ -9,9 +9,10 @@ from cliffracer.envelope import Resume
 from cliffracer.errors import CliffracerError, StartFailed, TransportError, TreeFailed
 from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.node.host import NodeHost
+from cliffracer.node.inspect import NodeTree, answer_tree_requests, tree_of
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger, Throttle
-from cliffracer.supervision.spec import Supervisor, worst_stop_time
+from cliffracer.supervision.spec import Supervisor
 from cliffracer.supervision.supervisor import SupervisorProcess
 from cliffracer.transport.contract import (
     ConnectionClosed,
@@ -63,6 +64,8 @@ class Life:
             await self._transport.connect(self._on_connection_event)
             connected = True
             self._log.info("broker_connected", url=self._transport.url)
+            prefix = f"{self._settings.namespace}." if self._settings.namespace else ""
+            await answer_tree_requests(self._transport, self.host, prefix, self.describe)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_tree)
                 try:
@@ -84,6 +87,16 @@ class Life:
             raise self._failure from raised
         if raised is not None:
             raise raised
+
+    def describe(self, max_children: int | None = None) -> NodeTree:
+        """Return the tree as it is at this moment; see `tree_of`."""
+        return NodeTree(
+            node=self._settings.name(),
+            namespace=self._settings.namespace,
+            state="stopping" if self.host.draining else "running" if self.is_running else "starting",
+            drain_timeout=self._settings.drain_timeout,
+            root=tree_of(self._root, max_children=max_children),
+        )
 
     async def _keep_tree(self) -> None:
         reason: Exit = Killed()
@@ -151,7 +164,7 @@ class Life:
         host = self.host
         with self._stop_scope:
             if not self._ended.is_set():
-                worst_case = self._settings.drain_timeout + worst_stop_time(self._tree)
+                worst_case = self._settings.drain_timeout + self.describe().root.shutdown_seconds()
                 why = repr(self._failure) if isinstance(self._failure, SystemExit) else str(self._failure or "asked to")
                 self._log.info("node_stopping", reason=why, worst_case_seconds=worst_case)
                 host.draining = True

@@ -18,6 +18,7 @@ from cliffracer.actor.host import HasPath
 from cliffracer.errors import CliffracerError, NotRunning, ServerError, SpecError
 from cliffracer.exits import Exit, Normal
 from cliffracer.node.host import NodeHost
+from cliffracer.node.inspect import NodeTree
 from cliffracer.node.life import Life
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger, make_logger
@@ -33,6 +34,9 @@ R = TypeVar("R")
 _NORMAL = Normal()
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+_NOT_RUNNING = "the node is not running. Use it inside 'async with Node(tree) as node:'."
 
 
 class Node:
@@ -111,6 +115,17 @@ class Node:
         """Return, for each actor that has been started here, what it has done so far."""
         return {cell.name: cell.statistics() for cell in self._running().registry}
 
+    def tree(self) -> NodeTree:
+        """Return the live tree as data: what runs, since when, how often it crashed, and what waits in its mailbox.
+
+        Raises:
+            NotRunning: The node is not running.
+        """
+        life = self._life
+        if life is None or not life.is_running:
+            raise NotRunning(_NOT_RUNNING)
+        return life.describe()
+
     # What can be done to what runs here
 
     async def stop(self, target: "Actor | HasPath", reason: Exit = _NORMAL) -> None:
@@ -156,7 +171,7 @@ class Node:
 
     def _running(self) -> NodeHost:
         if self._life is None or not self._life.is_running:
-            raise NotRunning("the node is not running. Use it inside 'async with Node(tree) as node:'.")
+            raise NotRunning(_NOT_RUNNING)
         return self._life.host
 
     # Start and stop

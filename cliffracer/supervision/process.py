@@ -9,7 +9,7 @@ import anyio
 from cliffracer.actor.host import Watcher
 from cliffracer.actor.loop import crash_of
 from cliffracer.errors import Ignore
-from cliffracer.exits import Crashed, Exit, Killed, Shutdown, incident_of
+from cliffracer.exits import Crashed, Exit, Killed, Shutdown
 from cliffracer.observe.logs import Logger
 from cliffracer.observe.stacks import stack_of
 from cliffracer.supervision.spec import ChildSpec
@@ -297,7 +297,6 @@ async def wait_gone(process: Process, grace: float, log: Logger) -> None:
             child=process.id,
             incarnation=process.record.incarnation,
             seconds=round(anyio.current_time() - began, 3),
-            incident=incident_of(process.reason),
             stack=process.stack(),
         )
         wait = min(max(wait, 1.0) * 2, _REPORT_AGAIN)

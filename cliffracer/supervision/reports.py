@@ -39,22 +39,41 @@ class Reports:
 
     def started(self, process: Process) -> None:
         """A child has started."""
-        again = process.record.incarnation > 1
-        (self._log.info if again else self._log.debug)("child_started", **_facts(process))
+        incarnation = process.record.incarnation
+        tell = self._log.info if incarnation > 1 else self._log.debug
+        tell("child_started", child=process.id, incarnation=incarnation)
 
     def start_failed(self, process: Process, *, stopping: bool) -> None:
         """A start has failed, and not one that somebody asked for: whoever asks is told."""
         tell = self._log.debug if stopping else self._log.error
-        tell("child_start_failed", **_facts(process), **_why(process.reason))
+        tell(
+            "child_start_failed",
+            child=process.id,
+            incarnation=process.record.incarnation,
+            reason=str(process.reason),
+            incident=incident_of(process.reason),
+        )
 
     def ignored(self, process: Process) -> None:
         """A child has declined to start."""
-        self._log.info("child_ignored", **_facts(process), reason=str(process.reason))
+        self._log.info(
+            "child_ignored", child=process.id, incarnation=process.record.incarnation, reason=str(process.reason)
+        )
 
     def ended(self, process: Process) -> None:
         """A child has ended by itself, and is not restarted."""
-        tell = self._log.info if is_clean(process.reason) else self._log.warning
-        tell("child_ended", **_facts(process), **_why(process.reason))
+        passing = process.spec.restart == "temporary"
+        # A job that is done is what it was started for.
+        tell = self._log.debug if passing else self._log.info
+        if not is_clean(process.reason):
+            tell = self._log.warning
+        tell(
+            "child_ended",
+            child=process.id,
+            incarnation=process.record.incarnation,
+            reason=str(process.reason),
+            incident=incident_of(process.reason),
+        )
 
     def restarting(self, step: Restarting, incarnation: int, max_restarts: int, max_seconds: float) -> None:
         """A child has ended by itself, or failed to start again, and a restart follows."""
@@ -62,7 +81,8 @@ class Reports:
             "child_restarting",
             child=step.id,
             incarnation=incarnation,
-            **_why(step.reason),
+            reason=str(step.reason),
+            incident=incident_of(step.reason),
             attempt=step.attempt,
             delay=round(step.delay, 3),
             restarts=step.restarts,
@@ -79,7 +99,8 @@ class Reports:
             "supervisor_gave_up",
             child=step.id,
             incarnation=incarnation,
-            **_why(step.reason),
+            reason=str(step.reason),
+            incident=incident_of(step.reason),
             attempt=step.attempt,
             max_restarts=self.max_restarts,
             max_seconds=self.max_seconds,
@@ -92,7 +113,8 @@ class Reports:
             "child_given_up",
             child=step.id,
             incarnation=incarnation,
-            **_why(step.reason),
+            reason=str(step.reason),
+            incident=incident_of(step.reason),
             attempt=step.attempt,
             max_restarts=spec.budget.max_restarts,
             max_seconds=spec.budget.max_seconds,
@@ -101,7 +123,11 @@ class Reports:
     def not_restarted(self, process: Process) -> None:
         """A supervisor has given up, and its own spec says that this was a clean end: easily overlooked."""
         self._log.error(
-            "supervisor_not_restarted", **_facts(process), restart=process.spec.restart, reason=str(process.reason)
+            "supervisor_not_restarted",
+            child=process.id,
+            incarnation=process.record.incarnation,
+            restart=process.spec.restart,
+            reason=str(process.reason),
         )
 
     def shut_down_by_itself(self, id: str) -> None:
@@ -115,9 +141,17 @@ class Reports:
         for process in several:
             spec, reason = process.spec, process.reason
             if _is_expected(spec, reason):
-                self._log.debug("child_stopped", **_facts(process), reason=str(reason))
+                self._log.debug(
+                    "child_stopped", child=process.id, incarnation=process.record.incarnation, reason=str(reason)
+                )
             elif len(several) == 1:
-                self._log.warning("child_stopped_badly", **_facts(process), **_why(reason))
+                self._log.warning(
+                    "child_stopped_badly",
+                    child=process.id,
+                    incarnation=process.record.incarnation,
+                    reason=str(reason),
+                    incident=incident_of(reason),
+                )
             else:
                 badly[str(reason)] += 1
         for text, count in badly.items():
@@ -130,11 +164,3 @@ def _is_expected(spec: ChildSpec[Any], reason: Exit) -> bool:
     if reason == told or (isinstance(reason, LinkLost) and is_clean(reason)):
         return True
     return spec.restart != "permanent" and isinstance(reason, Normal | Shutdown)
-
-
-def _facts(process: Process) -> dict[str, Any]:
-    return {"child": process.id, "incarnation": process.record.incarnation}
-
-
-def _why(reason: Exit) -> dict[str, str]:
-    return {"reason": str(reason), "incident": incident_of(reason)}

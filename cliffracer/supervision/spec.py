@@ -6,7 +6,6 @@ A tree is data: it can be printed, compared and checked without starting anythin
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from math import inf
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, overload
 
 import msgspec
@@ -47,7 +46,6 @@ __all__ = [
     "child",
     "pool",
     "without_arguments",
-    "worst_stop_time",
 ]
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
@@ -506,31 +504,3 @@ def check_fits(spec: ChildSpec[Any], tree: Tree) -> None:
             f"{label}: a budget of its own is for the children of a DynamicSupervisor.",
             "put the child under a supervisor of its own, with max_restarts and max_seconds.",
         )
-
-
-def worst_stop_time(tree: Tree) -> float:
-    """Return the seconds that stopping the tree may take at worst: the sum over its children, for they stop one by one.
-
-    Compare it with the grace period of the container. Infinite if an actor or function may take for ever. What is
-    started later, under a `DynamicSupervisor` or by a function that returns a supervisor, is not in it.
-    """
-    if isinstance(tree, TaskSupervisor):
-        return _seconds(tree.shutdown)
-    if isinstance(tree, DynamicSupervisor):
-        return 0.0
-    return sum(_worst_of(spec) for spec in tree.children)
-
-
-def _worst_of(spec: ChildSpec[Any]) -> float:
-    inner = spec.start.members if isinstance(spec.start, PoolStart) else spec.start
-    if spec.shutdown == "infinity" and isinstance(inner, Supervisor | DynamicSupervisor | TaskSupervisor):
-        return worst_stop_time(inner)
-    if spec.shutdown == "infinity" and isinstance(inner, TreeStart):
-        return 0.0
-    return _seconds(spec.shutdown)
-
-
-def _seconds(shutdown: ShutdownTime) -> float:
-    if isinstance(shutdown, str):
-        return inf if shutdown == "infinity" else 0.0
-    return shutdown
