@@ -2,7 +2,6 @@
 
 import inspect
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
@@ -11,11 +10,12 @@ from msgspec import Struct
 from cliffracer.actor.handlers import MARK, HandlerTable
 from cliffracer.actor.host import HasPath, Host, NodeControl
 from cliffracer.actor.links import Bonds, Down
+from cliffracer.actor.mailbox import MessageQueue
 from cliffracer.actor.options import ActorOptions, options_of
 from cliffracer.actor.ref import Ref
 from cliffracer.actor.table import build_table
 from cliffracer.codec import Wire
-from cliffracer.envelope import Signal, Stop
+from cliffracer.envelope import Stop
 from cliffracer.errors import CallError, DefinitionError, NotRunning, Refusal
 from cliffracer.exits import Exit, Normal
 from cliffracer.names import NAME_RULE, is_name
@@ -48,14 +48,14 @@ class Standing:
         last_word: The reason that the actor gave when it last called `stop`.
     """
 
-    __slots__ = ("_bonds", "_log", "_put_signal", "host", "incarnation", "last_word", "name")
+    __slots__ = ("_bonds", "_log", "_queue", "host", "incarnation", "last_word", "name")
 
-    def __init__(self, name: str, incarnation: int, host: Host, put_signal: Callable[[Signal], None]) -> None:
+    def __init__(self, name: str, incarnation: int, host: Host, queue: MessageQueue) -> None:
         self.name = name
         self.incarnation = incarnation
         self.host = host
         self.last_word: Exit | None = None
-        self._put_signal = put_signal
+        self._queue = queue
         # Ten thousand idle actors have neither, unless they used it.
         self._log: Logger | None = None
         self._bonds: Bonds | None = None
@@ -71,13 +71,13 @@ class Standing:
     def bonds(self) -> Bonds:
         """The actor's links and monitors."""
         if self._bonds is None:
-            self._bonds = Bonds(self.name, self.host, self._put_signal)
+            self._bonds = Bonds(self.name, self.host, self._queue.put_signal)
         return self._bonds
 
     def stop(self, reason: Exit) -> None:
         """End after the message in hand; a call in `on_stop` changes the reason."""
         self.last_word = reason
-        self._put_signal(Stop(reason, ordered=False))
+        self._queue.put_signal(Stop(reason, ordered=False))
 
     def take_last_word(self) -> Exit | None:
         """Return the reason that was given last, and forget it."""

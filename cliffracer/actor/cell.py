@@ -14,6 +14,7 @@ from msgspec import Struct
 from cliffracer.actor.handlers import HandlerTable
 from cliffracer.actor.host import Host, Watched
 from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared, QueueFull
+from cliffracer.actor.timers import Waiter
 from cliffracer.envelope import Message, Stop
 from cliffracer.errors import CallError, CallTimeout, MailboxFull, NoActor, Stopping
 from cliffracer.exits import Exit
@@ -61,33 +62,32 @@ class CellStatistics(Struct, frozen=True):
 class Reply:
     """An answer that somebody in this process waits for. Meets `ReplyTo`."""
 
-    __slots__ = ("_error", "_event", "_value")
+    __slots__ = ("_error", "_value", "_waiter", "is_settled")
 
-    def __init__(self, event: anyio.Event) -> None:
-        self._event = event
+    def __init__(self, waiter: Waiter) -> None:
+        self._waiter = waiter
+        self.is_settled = False
+        """Whether there is an answer."""
         self._value: Any = None
         self._error: Exception | None = None
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether there is an answer."""
-        return self._event.is_set()
-
     def answer(self, value: Any) -> None:
         """Hand over the result."""
-        if not self._event.is_set():
+        if not self.is_settled:
+            self.is_settled = True
             self._value = value
-            self._event.set()
+            self._waiter.set()
 
     def fail(self, error: Exception) -> None:
         """Hand over the reason why there is no result."""
-        if not self._event.is_set():
+        if not self.is_settled:
+            self.is_settled = True
             self._error = error
-            self._event.set()
+            self._waiter.set()
 
     async def wait(self) -> Any:
         """Return the result, or raise what it failed with."""
-        await self._event.wait()
+        await self._waiter
         if self._error is not None:
             raise self._error
         return self._value
@@ -96,11 +96,33 @@ class Reply:
 class Cell:
     """One named actor of this node, dead or alive. Meets `Destination`."""
 
+    __slots__ = (
+        "_drop_reports",
+        "_drops_reported",
+        "_host",
+        "_idle",
+        "_new_waiter",
+        "answered_with_error",
+        "crashed",
+        "expired",
+        "handled",
+        "handlers",
+        "in_hand",
+        "incarnation",
+        "name",
+        "owner",
+        "process",
+        "queue",
+        "rejected",
+        "state",
+        "suspended",
+    )
+
     def __init__(self, name: str, handlers: HandlerTable, mailbox: Mailbox, host: Host) -> None:
         self.name = name
         self.handlers = handlers
-        self._new_event = host.timers.new_event
-        self.queue = MessageQueue(mailbox, self._new_event)
+        self._new_waiter = host.timers.new_waiter
+        self.queue = MessageQueue(mailbox, self._new_waiter)
         self.state = CellState.VACANT
         self.owner = ""  # the path of the child whose actor this is; empty if the name is free
         self.process: Watched | None = None  # the incarnation that runs
@@ -115,7 +137,7 @@ class Cell:
         self._host = host
         self._idle: anyio.Event | None = None
         self._drops_reported = 0
-        self._drop_reports = Throttle(1.0, host.timers.clock)
+        self._drop_reports: Throttle | None = None
 
     @property
     def is_here(self) -> bool:
@@ -126,7 +148,7 @@ class Cell:
 
     async def call(self, message: Message, give_up: float) -> Any:
         """Queue `message` and wait for its answer; see `Destination.call`."""
-        reply = Reply(self._new_event())
+        reply = Reply(self._new_waiter())
         message.reply_to = reply
         await self._enqueue(message, give_up)
         if give_up == inf:
@@ -216,6 +238,7 @@ class Cell:
     def report_drops(self, count: int, policy: str) -> None:
         """Log that messages were dropped, at most once a second per actor."""
         total = self.queue.statistics().dropped
+        self._drop_reports = self._drop_reports or Throttle(1.0, self._host.timers.clock)
         if not self._drop_reports.ready():
             return
         since = max(count, total - self._drops_reported)

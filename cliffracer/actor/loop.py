@@ -24,42 +24,13 @@ from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refu
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["crash_of", "is_outside_force", "run_incarnation"]
+__all__ = ["Incarnation", "crash_of", "is_outside_force"]
 
 # After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
 # of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
 _TURN = 0.005  # seconds
 _MESSAGES_A_TURN = 1024  # for clocks that stand still while we run, as virtual ones do
 _LOOK_AT_CLOCK_EVERY = 32
-
-
-def run_incarnation(
-    cell: Cell,
-    start: ActorStart,
-    host: Host,
-    on_started: Callable[[], Awaitable[None]],
-    *,
-    incarnation: int,
-    stop_time: float = inf,
-) -> Coroutine[Any, Any, Exit]:
-    """Run one incarnation to its end and return why it ended.
-
-    Args:
-        cell: Where its messages come from.
-        start: How to make the object.
-        host: The node around it.
-        on_started: Awaited when `on_start` has returned, before the first message is taken. If the incarnation ends
-            without it, its start has failed.
-        incarnation: Its number.
-        stop_time: Seconds that `on_stop` may take where nobody waits for it.
-
-    Raises:
-        Ignore: The actor declined to start.
-
-    Cancellation: the actor is killed: `on_stop` does not run, the caller of the message in hand gets `ActorCrashed`.
-    """
-    # Not `async` itself: each frame of a waiting actor costs memory, and there may be a hundred thousand.
-    return _Incarnation(cell, start, host, incarnation, stop_time).run(on_started)
 
 
 def is_outside_force(error: BaseException) -> bool:
@@ -77,7 +48,9 @@ def crash_of(error: BaseException) -> Crashed:
     return Crashed(summary_of(error), secrets.token_hex(6))
 
 
-class _Incarnation:
+class Incarnation:
+    """One incarnation of an actor: `start` it, let it `live`."""
+
     __slots__ = (
         "_actor",
         "_answers",
@@ -93,18 +66,34 @@ class _Incarnation:
         "_stop_time",
         "_tasks",
         "_ticks",
+        "starts_at_once",
     )
 
-    def __init__(self, cell: Cell, start: ActorStart, host: Host, incarnation: int, stop_time: float) -> None:
+    def __init__(
+        self, cell: Cell, start: ActorStart, host: Host, *, incarnation: int = 1, stop_time: float = inf
+    ) -> None:
+        """Prepare; nothing runs.
+
+        Args:
+            cell: Where its messages come from.
+            start: How to make the object.
+            host: The node around it.
+            incarnation: Its number.
+            stop_time: Seconds that `on_stop` may take where nobody waits for it.
+        """
         cell.incarnation = incarnation
+        cell.suspended = False
+        cell.queue.clear_signals()
+        self.starts_at_once = start.actor.on_start is Actor.on_start
+        """Whether there is nothing in its start that would need a task of its own."""
         self._cell = cell
-        self._start = start
+        self._start: ActorStart | None = start
         self._host = host
         self._stop_time = stop_time
         self._clock = host.timers.clock
-        self._standing = Standing(cell.name, incarnation, host, cell.queue.put_signal)
+        self._standing = Standing(cell.name, incarnation, host, cell.queue)
         self._actor: Actor | None = None
-        self._methods: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self._methods: dict[str, Callable[..., Awaitable[Any]]] | None = None
         self._answers = start.actor.answers
         self._ticks: dict[str, Timer] | None = None
         # Only actors with a concurrent handler pay for a task group.
@@ -113,41 +102,52 @@ class _Incarnation:
         self._crash: Crashed | None = None
         self._leaving: BaseException | None = None
 
-    async def run(self, on_started: Callable[[], Awaitable[None]]) -> Exit:
-        cell = self._cell
-        cell.queue.clear_signals()
-        cell.suspended = False
+    # Start
+
+    async def start(self, on_started: Callable[[], Awaitable[None]]) -> Crashed | None:
+        """Make the object and run `on_start`; return why that failed, or None if it has started.
+
+        Args:
+            on_started: Awaited when `on_start` has returned, before the first message is taken.
+
+        Raises:
+            Ignore: The actor declined to start.
+        """
+        # Calls made here have no deadline but their own, and nobody but this actor waits for them.
+        token = current_message.set(Message(self._cell.name, "on_start"))
         try:
-            try:
-                actor = self._actor = await self._make()
-                await on_started()
-            except BaseException as error:
-                if is_outside_force(error) or isinstance(error, Ignore):
-                    raise
-                return self._crashed(error, "on_start")
-            del on_started  # what it holds on to is needed no more
+            assert self._start is not None
+            actor = self._actor = self._start.make(self._standing)
+            self._start = None  # what it was made with is its own business from now on
+            if not self.starts_at_once:
+                await actor.on_start()
+            await on_started()
+        except BaseException as error:
+            self._standing.release()
+            if is_outside_force(error) or isinstance(error, Ignore):
+                raise
+            return self._crashed(error, "on_start")
+        finally:
+            current_message.reset(token)
+        return None
+
+    async def live(self) -> Exit:
+        """Take messages to the end, and return why it ended.
+
+        Cancellation: the actor is killed: `on_stop` does not run, the caller of the message in hand gets
+        `ActorCrashed`.
+        """
+        try:
             self._start_ticking()
-            if any(handler.concurrent > 1 for handler in cell.handlers.values()):
+            if any(handler.concurrent > 1 for handler in self._cell.handlers.values()):
                 stop = await self._receive_with_tasks()
             else:
                 stop = await self._receive()
-            return await self._stop(actor, stop)
+            return await self._stop(stop)
         finally:
             for timer in (self._ticks or {}).values():
                 timer.cancel()
             self._standing.release()
-
-    # Start
-
-    async def _make(self) -> Actor:
-        # Calls made here have no deadline but their own, and nobody but this actor waits for them.
-        token = current_message.set(Message(self._cell.name, "on_start"))
-        try:
-            actor = self._start.make(self._standing)
-            await actor.on_start()
-        finally:
-            current_message.reset(token)
-        return actor
 
     def _start_ticking(self) -> None:
         for handler in self._cell.handlers.values():
@@ -179,7 +179,11 @@ class _Incarnation:
             if message is None:
                 cell.note_progress()
                 current_message.set(None)  # an idle actor holds on to nothing
-                await queue.wait_for_news()
+                arrived = queue.arm()
+                try:
+                    await arrived
+                finally:
+                    queue.disarm()
                 handled, turn_ends = 0, self._clock() + _TURN
                 continue
             if self._tasks is not None and (limit := cell.handlers[message.handler].concurrent) > 1:
@@ -211,7 +215,7 @@ class _Incarnation:
             return None
         current_message.set(message)
         try:
-            method = self._methods.get(message.handler) or self._bind(message.handler)
+            method = (self._methods or self._bind_methods())[message.handler]
             if message.kwargs is None:
                 result = await method(*message.args)
             else:
@@ -229,10 +233,10 @@ class _Incarnation:
         finally:
             cell.handled += 1
 
-    def _bind(self, handler: str) -> Callable[..., Awaitable[Any]]:
-        method: Callable[..., Awaitable[Any]] = getattr(self._actor, handler)
-        self._methods[handler] = method
-        return method
+    def _bind_methods(self) -> dict[str, Callable[..., Awaitable[Any]]]:
+        # With the first message: most of ten thousand sessions may never get one.
+        self._methods = {name: getattr(self._actor, name) for name in self._cell.handlers}
+        return self._methods
 
     def _failed(self, message: Message, error: BaseException) -> Crashed | None:
         if isinstance(error, self._answers):
@@ -367,7 +371,9 @@ class _Incarnation:
 
     # Stop
 
-    async def _stop(self, actor: Actor, stop: Stop) -> Exit:
+    async def _stop(self, stop: Stop) -> Exit:
+        actor = self._actor
+        assert actor is not None
         current_message.set(Message(self._cell.name, "on_stop"))
         self._standing.take_last_word()
         hook = actor.on_stop(stop.reason)

@@ -12,6 +12,7 @@ from typing import Literal
 import anyio
 from msgspec import Struct
 
+from cliffracer.actor.timers import Waiter
 from cliffracer.envelope import Message, Signal
 
 __all__ = ["Mailbox", "MailboxStatistics", "MessageQueue", "QueueCleared", "QueueFull", "WhenFull"]
@@ -56,6 +57,10 @@ class MailboxStatistics(Struct, frozen=True):
     dropped: int
 
 
+_NO_MESSAGES: deque[Message] = deque(maxlen=0)
+_NO_TICKS: frozenset[str] = frozenset()
+
+
 class QueueFull(Exception):
     """There is no room; nothing was queued."""
 
@@ -71,7 +76,7 @@ class MessageQueue:
         "_arrived",
         "_dropped",
         "_messages",
-        "_new_event",
+        "_new_waiter",
         "_senders",
         "_signals",
         "_ticks",
@@ -79,16 +84,17 @@ class MessageQueue:
         "options",
     )
 
-    def __init__(self, options: Mailbox, new_event: Callable[[], anyio.Event] = anyio.Event) -> None:
+    def __init__(self, options: Mailbox, new_waiter: Callable[[], Waiter]) -> None:
         self.options = options
-        self._new_event = new_event
-        self._messages: deque[Message] = deque()
-        self._signals: deque[Signal] = deque()
+        self._new_waiter = new_waiter
+        # An empty container is over half a kilobyte, and there may be a hundred thousand idle actors.
+        self._messages: deque[Message] = _NO_MESSAGES
+        self._signals: list[Signal] | None = None
         # Who waits for room, with what; first come, first served.
-        self._senders: OrderedDict[anyio.Event, Message] = OrderedDict()
-        self._turned_away: set[anyio.Event] = set()
-        self._ticks: set[str] = set()
-        self._arrived: anyio.Event | None = None
+        self._senders: OrderedDict[anyio.Event, Message] | None = None
+        self._turned_away: set[anyio.Event] | None = None
+        self._ticks = _NO_TICKS
+        self._arrived: Waiter | None = None
         self._dropped = 0
 
     def __len__(self) -> int:
@@ -112,9 +118,14 @@ class MessageQueue:
         """
         if self._senders or not self._has_room():
             raise QueueFull
-        self._messages.append(message)
+        self._append(message)
         if self._arrived is not None:
             self.poke()
+
+    def _append(self, message: Message) -> None:
+        if self._messages is _NO_MESSAGES:
+            self._messages = deque()
+        self._messages.append(message)
 
     async def put(self, message: Message, give_up: float = inf) -> None:
         """Queue `message`; wait for room if there is none, until the time `give_up` on the clock of the event loop.
@@ -129,17 +140,18 @@ class MessageQueue:
             self.put_nowait(message)
             return
         queued = anyio.Event()
-        self._senders[queued] = message
+        senders = self._senders = self._senders or OrderedDict()
+        senders[queued] = message
         try:
             with anyio.CancelScope(deadline=give_up):
                 await queued.wait()
-            if self._senders.pop(queued, None) is not None:
+            if senders.pop(queued, None) is not None:
                 raise QueueFull
-            if queued in self._turned_away:
+            if self._turned_away and queued in self._turned_away:
                 self._turned_away.discard(queued)
                 raise QueueCleared
         except anyio.get_cancelled_exc_class():
-            if self._senders.pop(queued, None) is None and message in self._messages:
+            if senders.pop(queued, None) is None and message in self._messages:
                 # There was room in the very turn in which the sender gave up.
                 self._messages.remove(message)
                 self._let_next_in()
@@ -148,7 +160,7 @@ class MessageQueue:
     def put_or_drop(self, message: Message) -> Message | None:
         """Queue `message`, for which nobody waits; return what had to be dropped for it, itself or an older one."""
         if not self._senders and self._has_room():
-            self._messages.append(message)
+            self._append(message)
             if self._arrived is not None:
                 self.poke()
             return None
@@ -171,18 +183,20 @@ class MessageQueue:
         It needs no room, so a full mailbox cannot stop the clock.
         """
         if message.handler not in self._ticks:
-            self._ticks.add(message.handler)
-            self._messages.append(message)
+            self._ticks |= {message.handler}
+            self._append(message)
             self.poke()
 
     def put_signal(self, signal: Signal) -> None:
         """Queue `signal` ahead of every message."""
+        if self._signals is None:
+            self._signals = []
         self._signals.append(signal)
         self.poke()
 
     def get_signal_nowait(self) -> Signal | None:
         """Return the next signal, or None."""
-        return self._signals.popleft() if self._signals else None
+        return self._signals.pop(0) if self._signals else None
 
     def get_nowait(self) -> Message | None:
         """Return the next message, or None, and let the next waiting sender in."""
@@ -190,7 +204,7 @@ class MessageQueue:
             return None
         message = self._messages.popleft()
         if self._ticks and message.handler in self._ticks:
-            self._ticks.discard(message.handler)
+            self._ticks -= {message.handler}
         if self._senders:
             self._let_next_in()
         return message
@@ -198,7 +212,7 @@ class MessageQueue:
     def _let_next_in(self) -> None:
         if self._senders and self._has_room():
             queued, waiting = self._senders.popitem(last=False)
-            self._messages.append(waiting)
+            self._append(waiting)
             queued.set()
 
     def put_back(self, message: Message) -> None:
@@ -211,41 +225,48 @@ class MessageQueue:
         if arrived is not None:
             arrived.set()
 
-    async def wait(self) -> None:
-        """Wait until there is a signal or a message."""
-        if not self._messages:
-            await self.wait_for_news()
+    def arm(self) -> Waiter:
+        """Return what wakes the receiver when there is something new; `disarm` when it has waited.
+
+        Await it only if there is neither a signal nor a message at this moment.
+        """
+        arrived = self._arrived = self._new_waiter()
+        return arrived
+
+    def disarm(self) -> None:
+        """Note that the receiver does not wait any more."""
+        self._arrived = None
 
     async def wait_for_news(self) -> None:
         """Wait until there is a signal, or one more message, or somebody pokes."""
         if not self._signals:
-            arrived = self._arrived = self._new_event()
             try:
-                await arrived.wait()
+                await self.arm()
             finally:
-                self._arrived = None
+                self.disarm()
 
     def clear(self) -> list[Message]:
         """Empty the queue, turn away the senders that wait, and return all that was in it but ticks."""
         left = [message for message in self._messages if message.handler not in self._ticks]
         self._dropped += sum(message.reply_to is None for message in left)
-        for queued in self._senders:
+        self._turned_away = self._turned_away or set()
+        for queued in self._senders or ():
             self._turned_away.add(queued)
             queued.set()
-        self._messages.clear()
-        self._senders.clear()
-        self._ticks.clear()
+        self._messages, self._ticks = _NO_MESSAGES, _NO_TICKS
+        if self._senders:
+            self._senders.clear()
         return left
 
     def clear_signals(self) -> None:
         """Forget the signals; they were meant for an incarnation that is gone."""
-        self._signals.clear()
+        self._signals = None
 
     def statistics(self) -> MailboxStatistics:
         """Return what the queue holds and what it dropped."""
         return MailboxStatistics(
             depth=len(self._messages),
             capacity=self.options.capacity,
-            senders_waiting=len(self._senders),
+            senders_waiting=len(self._senders or ()),
             dropped=self._dropped,
         )

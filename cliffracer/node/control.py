@@ -2,11 +2,10 @@
 
 from typing import Any, Protocol
 
-import anyio
-
 from cliffracer.actor.cell import Cell, Reply
 from cliffracer.actor.host import Host, Target
 from cliffracer.actor.ref import find_address, label_of
+from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Inspect, Resume, Suspend, current_message
 from cliffracer.errors import NoActor, Stopping, WouldWaitForItself
 from cliffracer.exits import Exit, Killed, Normal
@@ -85,7 +84,7 @@ class Control:
             Stopping: It ended before it came to that.
         """
         process = self._running(actor)
-        reply = Reply(anyio.Event())
+        reply = Reply(EventWaiter())
         process.watch(_Ended(reply, label_of(actor)))
         self._cell(actor).queue.put_signal(Inspect(reply))
         state: dict[str, Any] = await reply.wait()

@@ -136,17 +136,28 @@ class Intake:
 
 
 async def _drain(subscriptions: list[Subscription]) -> None:
-    if len(subscriptions) <= 1:  # no task for what nearly every actor has
-        for subscription in subscriptions:
+    """End all of them; many at once, for each may have to wait for the broker."""
+    left = iter(subscriptions)
+
+    async def drain_some() -> None:
+        for subscription in left:
             await subscription.drain()
+
+    if len(subscriptions) <= 1:  # no task for what nearly every actor has
+        await drain_some()
         return
     async with anyio.create_task_group() as tasks:
-        for subscription in subscriptions:
-            tasks.start_soon(subscription.drain)
+        for _ in range(min(len(subscriptions), _DRAINED_AT_ONCE)):
+            tasks.start_soon(drain_some)
+
+
+_DRAINED_AT_ONCE = 256
 
 
 class _Door:
     """The way from the transport into one mailbox."""
+
+    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_intake", "_rejections", "_transport")
 
     def __init__(self, cell: Cell | Pool, transport: Transport, intake: Intake, host: Host, subject: str) -> None:
         self._cell = cell
@@ -155,7 +166,7 @@ class _Door:
         self._host = host
         self._clock: Callable[[], float] = host.timers.clock
         self._handler_at = len(subject)
-        self._rejections = Throttle(1.0, self._clock)
+        self._rejections: Throttle | None = None
 
     def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
         """Take a call or a cast."""
@@ -222,5 +233,6 @@ class _Door:
         if not isinstance(error, InvalidMessage | UnknownHandler):
             return
         self._cell.rejected += 1
+        self._rejections = self._rejections or Throttle(1.0, self._clock)
         if self._rejections.ready():
             self._host.log.warning("message_rejected", actor=self._cell.name, subject=subject, problem=error.detail)

@@ -10,6 +10,7 @@ from cliffracer.actor.actor import ActorStart, ref_to
 from cliffracer.actor.cell import Reply
 from cliffracer.actor.host import Host
 from cliffracer.actor.ref import ChildRef
+from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Message, current_message
 from cliffracer.errors import AdminError, JobStopped, NoChild, NoSupervisor, TooManyChildren, WouldWaitForItself
 from cliffracer.supervision.process import Process
@@ -224,7 +225,7 @@ class Job(Generic[R]):
     def __init__(self, id: str, supervisor: SupervisorProcess) -> None:
         self.id = id
         self._supervisor = supervisor
-        self._reply = Reply(supervisor.host.timers.new_event())
+        self._reply = Reply(EventWaiter())
 
     @property
     def is_done(self) -> bool:

@@ -1,18 +1,19 @@
 """What a process runs: an actor, a function, a supervisor or a pool of actors."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from math import inf
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol, cast, get_args
 
 from cliffracer.actor.actor import ActorStart
 from cliffracer.actor.cell import Cell
 from cliffracer.actor.host import Host
-from cliffracer.actor.loop import is_outside_force, run_incarnation
+from cliffracer.actor.loop import Incarnation, is_outside_force
 from cliffracer.envelope import Message, current_message
 from cliffracer.errors import Ignore
 from cliffracer.exits import Exit, Normal
-from cliffracer.supervision.process import Process, Stoppable
+from cliffracer.supervision.process import Body, Process, Stoppable
 from cliffracer.supervision.spec import ChildSpec, FunctionStart, PoolStart, Tree, TreeStart
 
 __all__ = ["BodyHost", "Inner", "Supervise", "body_of"]
@@ -58,27 +59,30 @@ class Supervise(Protocol):
         ...
 
 
-def body_of(process: Process, host: BodyHost, supervise: Supervise) -> Coroutine[Any, Any, Exit]:
-    """Return what `process` runs, as a coroutine that returns why it ended.
+def body_of(process: Process, host: BodyHost, supervise: Supervise) -> Body:
+    """Return what `process` runs.
 
     Args:
         process: It is told, with `settle`, when it has started.
         host: The node.
         supervise: Makes the supervisor of a child that is one.
+
+    Raises:
+        AlreadyStarted: It is an actor, and another one has its name.
+        Ignore: The function that makes the supervisor raised it, or whatever else it raised.
     """
-    spec = process.spec
-    match spec.start:
-        case ActorStart() as start:
-            return _run_actor(start, process, host)
-        case FunctionStart() as start:
-            return _run_function(start, process, host)
-        case TreeStart() as start:
-            return _run_made_tree(start, process, host, supervise)
-        case PoolStart(members):
-            inner = supervise(process, members, keeps_names=True)
-        case tree:
-            inner = supervise(process, tree, keeps_names=True)
-    return _run_tree(inner, process, host)
+    start = process.spec.start
+    if isinstance(start, ActorStart):
+        return _ActorBody(start, process, host)
+    if isinstance(start, FunctionStart):
+        return _FunctionBody(start, process, host)
+    if isinstance(start, TreeStart):
+        # The next one may have other children.
+        inner = supervise(process, _make_tree(start), keeps_names=False)
+    else:
+        tree = start.members if isinstance(start, PoolStart) else start
+        inner = supervise(process, tree, keeps_names=True)
+    return _TreeBody(inner, process, host)
 
 
 def _settle(process: Process, host: BodyHost) -> None:
@@ -86,46 +90,71 @@ def _settle(process: Process, host: BodyHost) -> None:
     host.process_started(process)
 
 
-def _run_actor(start: ActorStart, process: Process, host: BodyHost) -> Coroutine[Any, Any, Exit]:
-    cell = host.claim(process.spec, process.record.path)
-    process.inner = cell
-    cell.process = process
+class _ActorBody:
+    __slots__ = ("_cell", "_host", "_incarnation", "_process", "starts_at_once")
 
-    async def on_started() -> None:
-        await host.admit(cell)
-        _settle(process, host)
+    def __init__(self, start: ActorStart, process: Process, host: BodyHost) -> None:
+        spec = process.spec
+        self._cell = host.claim(spec, process.record.path)
+        self._process = process
+        self._host = host
+        process.inner = self._cell
+        self._cell.process = process
+        stop_time = inf if isinstance(spec.shutdown, str) else spec.shutdown
+        self._incarnation = Incarnation(
+            self._cell, start, host, incarnation=process.record.incarnation, stop_time=stop_time
+        )
+        self.starts_at_once = self._incarnation.starts_at_once and spec.start_timeout is None
 
-    shutdown = process.spec.shutdown
-    return run_incarnation(
-        cell,
-        start,
-        host,
-        on_started,
-        incarnation=process.record.incarnation,
-        stop_time=inf if isinstance(shutdown, str) else shutdown,
-    )
+    async def start(self) -> Exit | None:
+        return await self._incarnation.start(self._on_started)
+
+    async def _on_started(self) -> None:
+        await self._host.admit(self._cell)
+        _settle(self._process, self._host)
+
+    def live(self) -> Awaitable[Exit]:
+        return self._incarnation.live()
 
 
-async def _run_function(start: FunctionStart, process: Process, host: BodyHost) -> Exit:
-    # What it calls has deadlines of its own, and nobody waits for it.
-    current_message.set(Message(process.id, "run"))
-    try:
-        if "task_status" in inspect.signature(start.function).parameters:
-            result = await start.function(*start.args, **start.kwargs, task_status=_Status(process, host))
-        else:
-            _settle(process, host)
-            result = await start.function(*start.args, **start.kwargs)
-    except BaseException as error:
-        if not is_outside_force(error):
-            if isinstance(error, Ignore) and not process.has_started:
-                raise
-            return process.crashed(error)
-        if process.stop_requested is not None:
-            process.reason = process.stop_requested
-        raise
-    if not process.has_started:
-        return process.crashed(RuntimeError("it returned without having called task_status.started()"))
-    return result if isinstance(result, get_args(Exit)) else Normal()
+class _FunctionBody:
+    __slots__ = ("_host", "_process", "_start")
+    starts_at_once = False
+
+    def __init__(self, start: FunctionStart, process: Process, host: BodyHost) -> None:
+        self._start = start
+        self._process = process
+        self._host = host
+
+    async def start(self) -> Exit | None:
+        return None
+
+    async def live(self) -> Exit:
+        start, process = self._start, self._process
+        # What it calls has deadlines of its own, and nobody waits for it.
+        current_message.set(Message(process.id, "run"))
+        try:
+            if _says_when_started(start.function):
+                result = await start.function(*start.args, **start.kwargs, task_status=_Status(process, self._host))
+            else:
+                _settle(process, self._host)
+                result = await start.function(*start.args, **start.kwargs)
+        except BaseException as error:
+            if not is_outside_force(error):
+                if isinstance(error, Ignore) and not process.has_started:
+                    raise
+                return process.crashed(error)
+            if process.stop_requested is not None:
+                process.reason = process.stop_requested
+            raise
+        if not process.has_started:
+            return process.crashed(RuntimeError("it returned without having called task_status.started()"))
+        return result if isinstance(result, get_args(Exit)) else Normal()
+
+
+@lru_cache(1024)
+def _says_when_started(function: Callable[..., Any]) -> bool:
+    return "task_status" in inspect.signature(function).parameters
 
 
 class _Status:
@@ -143,21 +172,32 @@ class _Status:
         _settle(self._process, self._host)
 
 
-async def _run_tree(inner: Inner, process: Process, host: BodyHost) -> Exit:
-    process.inner = inner
+class _TreeBody:
+    __slots__ = ("_host", "_inner", "_process")
+    starts_at_once = False
 
-    async def on_started() -> None:
+    def __init__(self, inner: Inner, process: Process, host: BodyHost) -> None:
+        process.inner = inner
+        self._inner = inner
+        self._process = process
+        self._host = host
+
+    async def start(self) -> Exit | None:
+        return None
+
+    def live(self) -> Awaitable[Exit]:
+        return self._inner.run(self._on_started)
+
+    async def _on_started(self) -> None:
+        process = self._process
         if isinstance(process.spec.start, PoolStart):
-            await host.open_pool(process.spec, process.record.path)
-        _settle(process, host)
-
-    return await inner.run(on_started)
+            await self._host.open_pool(process.spec, process.record.path)
+        _settle(process, self._host)
 
 
-async def _run_made_tree(start: TreeStart, process: Process, host: BodyHost, supervise: Supervise) -> Exit:
-    tree: Any = start.function(*start.args, **start.kwargs)
+def _make_tree(start: TreeStart) -> Tree:
+    tree: object = start.function(*start.args, **start.kwargs)
     if not isinstance(tree, get_args(Tree)):
         name = getattr(start.function, "__name__", "the function")
-        return process.crashed(TypeError(f"{name}() returned {tree!r}, and no supervisor"))
-    # The next one may have other children.
-    return await _run_tree(supervise(process, tree, keeps_names=False), process, host)
+        raise TypeError(f"{name}() returned {tree!r}, and no supervisor")
+    return cast("Tree", tree)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, get_args
 
 from cliffracer.actor.actor import Actor
@@ -15,6 +16,7 @@ __all__ = [
     "check_arguments",
     "check_child_options",
     "check_distinct",
+    "check_id",
     "check_key",
     "check_limits",
     "not_a_child",
@@ -38,7 +40,7 @@ def not_a_child(start: Any) -> str:
 
 def check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Check that `start` can be called with these arguments."""
-    signature = inspect.signature(start)
+    signature = _signature_of(start)
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -48,29 +50,45 @@ def check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict[
         ) from None
 
 
-def check_limits(label: str, max_restarts: Any, max_seconds: Any, *, id: Any = "x") -> None:
-    """Check an id, and a restart window."""
+@lru_cache(1024)
+def _signature_of(start: Any) -> inspect.Signature:
+    return inspect.signature(start)
+
+
+def check_id(id: Any, label: str, what: str = "id") -> None:
+    """Check an id, or the name of an actor."""
     if not is_name(id):
-        raise SpecError(f"{label}: {id!r} is no id.", NAME_RULE)
+        raise SpecError(f"{label} {id!r}: that is no {what}.", NAME_RULE)
+
+
+def check_limits(label: str, max_restarts: Any, max_seconds: Any) -> None:
+    """Check a restart window."""
     if type(max_restarts) is not int or max_restarts < 0:
         raise SpecError(f"{label}: max_restarts={max_restarts!r}.", "use a whole number, 0 or more.")
     if not (is_seconds(max_seconds) and max_seconds > 0):
         raise SpecError(f"{label}: max_seconds={max_seconds!r}.", "use a number of seconds above zero.")
 
 
-def check_child_options(label: str, restart: Any, shutdown: Any, start_timeout: Any, *, significant: Any) -> None:
+_RESTARTS = frozenset(get_args(Restart))
+
+
+def check_child_options(id: str, restart: Any, shutdown: Any, start_timeout: Any, *, significant: Any) -> None:
     """Check what a child's spec says of its start and its end."""
-    if restart not in get_args(Restart):
-        raise SpecError(f"{label}: restart={restart!r}.", "use 'permanent', 'transient' or 'temporary'.")
+    if not isinstance(restart, str) or restart not in _RESTARTS:
+        raise SpecError(f"child {id!r}: restart={restart!r}.", "use 'permanent', 'transient' or 'temporary'.")
     if not _is_shutdown(shutdown):
-        raise SpecError(f"{label}: shutdown={shutdown!r}.", "use seconds (0 or more), 'infinity' or 'brutal_kill'.")
+        raise SpecError(
+            f"child {id!r}: shutdown={shutdown!r}.", "use seconds (0 or more), 'infinity' or 'brutal_kill'."
+        )
     if start_timeout is not None and not (is_seconds(start_timeout) and start_timeout > 0):
-        raise SpecError(f"{label}: start_timeout={start_timeout!r}.", "use seconds above zero, or None for no limit.")
+        raise SpecError(
+            f"child {id!r}: start_timeout={start_timeout!r}.", "use seconds above zero, or None for no limit."
+        )
     if type(significant) is not bool:
-        raise SpecError(f"{label}: significant={significant!r}.", "use True or False.")
+        raise SpecError(f"child {id!r}: significant={significant!r}.", "use True or False.")
     if significant and restart == "permanent":
         raise SpecError(
-            f"{label}: significant=True, and restart='permanent': it never ends, for it is restarted.",
+            f"child {id!r}: significant=True, and restart='permanent': it never ends, for it is restarted.",
             "write .replace(restart='transient', significant=True).",
         )
 

@@ -1,20 +1,20 @@
 """One incarnation of a child: it starts, runs, is asked to stop, is cancelled, is gone."""
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Iterable
 from enum import Enum
 from typing import Any, Protocol
 
 import anyio
 
 from cliffracer.actor.host import Watcher
-from cliffracer.actor.loop import crash_of
+from cliffracer.actor.loop import crash_of, is_outside_force
 from cliffracer.errors import Ignore
 from cliffracer.exits import Crashed, Exit, Killed, Shutdown
 from cliffracer.observe.logs import Logger
 from cliffracer.observe.stacks import stack_of
 from cliffracer.supervision.spec import ChildSpec
 
-__all__ = ["ChildRecord", "Keeper", "Process", "ProcessState", "stop_all", "stop_one"]
+__all__ = ["Body", "ChildRecord", "Keeper", "Process", "ProcessState", "stop_all", "stop_one"]
 
 _REPORT_AGAIN = 60.0  # seconds between two reports of the same child that does not end, at most
 
@@ -58,8 +58,8 @@ class Keeper(Protocol):
         """Its logger."""
         ...
 
-    def body_of(self, process: "Process") -> Coroutine[Any, Any, Exit]:
-        """Return what `process` runs: it calls `settle` when it has started, and returns why it ended."""
+    def body_of(self, process: "Process") -> "Body":
+        """Return what `process` runs."""
         ...
 
     def process_ended(self, process: "Process", *, tell: bool) -> None:
@@ -79,6 +79,23 @@ class Stoppable(Protocol):
         ...
 
 
+class Body(Protocol):
+    """What a process runs. It calls `settle` of the process when it has started."""
+
+    @property
+    def starts_at_once(self) -> bool:
+        """Whether `start` needs no task of its own: what it awaits does not wait for anybody."""
+        ...
+
+    def start(self) -> Awaitable[Exit | None]:
+        """Do what comes before `live`; return why that failed, or None if it did not."""
+        ...
+
+    def live(self) -> Awaitable[Exit]:
+        """Run to the end, and return why it ended."""
+        ...
+
+
 class Process:
     """One incarnation of a child, from the attempt to start it until it is gone. Meets `Watched`."""
 
@@ -86,12 +103,12 @@ class Process:
         "_body",
         "_news",
         "_watchers",
+        "handle",
         "has_started",
         "inner",
         "keeper",
         "reason",
         "record",
-        "scope",
         "spec",
         "started_at",
         "state",
@@ -110,7 +127,8 @@ class Process:
         self.spec = spec
         self.record = record
         self.keeper = keeper
-        self.scope = anyio.CancelScope()
+        self.handle: anyio.TaskHandle[None] | None = None
+        """The task; None before there is one."""
         self.state = ProcessState.STARTING
         self.has_started = False
         self.was_ignored = False  # it declined to start
@@ -121,7 +139,7 @@ class Process:
         self.inner: Stoppable | None = None
         self._watchers: list[Watcher] | None = None
         self._news: anyio.Event | None = None
-        self._body: Coroutine[Any, Any, Exit] | None = None
+        self._body: Body | None = None
 
     @property
     def id(self) -> str:
@@ -135,33 +153,61 @@ class Process:
 
     # Run
 
+    async def start_at_once(self) -> bool:
+        """Start in the task of who calls, if that is possible: one task for each of ten thousand starts is saved.
+
+        Returns:
+            Whether it was tried; then it has started, or has ended. If not, `run` starts it.
+        """
+        try:
+            self._body = self.keeper.body_of(self)
+            if not self._body.starts_at_once:
+                return False
+            failure = await self._body.start()
+        except BaseException as error:
+            if not self._conclude(error):
+                raise
+        else:
+            if failure is not None:
+                self.reason = failure
+                self._conclude(None)
+        return True
+
     async def run(self) -> None:
         """Run to the end, whatever that is, and tell the keeper, once."""
-        leaves = False
+        assert self._body is not None
         try:
-            with self.scope:
-                self._body = self.keeper.body_of(self)
-                self.reason = await self._body
-        except Ignore as error:
-            self.was_ignored = not self.has_started
-            self.reason = Shutdown(str(error)) if self.was_ignored else crash_of(error)
-        except (KeyboardInterrupt, SystemExit) as error:
+            failure = None if self.has_started else await self._body.start()
+            self.reason = failure if failure is not None else await self._body.live()
+        except BaseException as error:
+            if not self._conclude(error):
+                raise
+        else:
+            self._conclude(None)
+
+    def _conclude(self, error: BaseException | None) -> bool:
+        """Note that it has ended, and tell all who are to know; return whether `error` goes no further."""
+        leaves = False
+        if isinstance(error, Ignore) and not self.has_started:
+            self.was_ignored = True
+            self.reason = Shutdown(str(error))
+        elif isinstance(error, KeyboardInterrupt | SystemExit):
             leaves = True
             self.reason = crash_of(error)
             self.keeper.process_leaves(self, error)
-        except Exception as error:  # noqa: BLE001 - it did not start, or the fault is ours; siblings shall not fall with it
-            self.crashed(error)
-        finally:
-            self._body = None
-            if isinstance(self.reason, Crashed):
-                self.record.crashes += 1
-                self.record.last_crash = self.reason
-            self._change(ProcessState.ENDED)
-            # Who leaves is not restarted: the program ends.
-            self.keeper.process_ended(self, tell=self.has_started and not leaves)
-            for watcher in self._watchers or ():
-                watcher.tell(self.reason, self.record.incarnation)
-            self._watchers = None
+        elif isinstance(error, Exception) and not is_outside_force(error):
+            self.crashed(error)  # it did not start, or the fault is ours; siblings shall not fall with it
+        self._body = None
+        if isinstance(self.reason, Crashed):
+            self.record.crashes += 1
+            self.record.last_crash = self.reason
+        self._change(ProcessState.ENDED)
+        # Who leaves is not restarted: the program ends.
+        self.keeper.process_ended(self, tell=self.has_started and not leaves)
+        for watcher in self._watchers or ():
+            watcher.tell(self.reason, self.record.incarnation)
+        self._watchers = None
+        return leaves or isinstance(error, Exception)
 
     def settle(self) -> None:
         """Note that it has started."""
@@ -213,7 +259,7 @@ class Process:
         self.stop_requested = reason
         if self.inner is None:
             # A function has no mailbox: being cancelled is how it hears that it must stop.
-            self.scope.cancel()
+            self.cancel()
         else:
             self.inner.request_stop(reason, ordered=ordered)
 
@@ -221,7 +267,12 @@ class Process:
         """Cancel it; it ends with `Killed`."""
         if self.inner is None:
             self.stop_requested = None
-        self.scope.cancel()
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Cancel its task."""
+        if self.handle is not None:
+            self.handle.cancel()
 
     def fall(self, reason: Exit) -> None:
         """End for a link; see `Watched`."""
@@ -241,7 +292,7 @@ class Process:
 
     def stack(self) -> list[str]:
         """Return where it stands, the outermost call first."""
-        return stack_of(self._body)
+        return [] if self.handle is None else stack_of(self.handle.coro)
 
 
 async def stop_one(process: Process, grace: float, log: Logger) -> None:

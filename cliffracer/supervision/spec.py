@@ -6,10 +6,11 @@ A tree is data: it can be printed, compared and checked without starting anythin
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, overload
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cliffracer.actor.actor import Actor, ActorStart
 from cliffracer.actor.mailbox import Mailbox
@@ -21,6 +22,7 @@ from cliffracer.supervision.checks import (
     check_arguments,
     check_child_options,
     check_distinct,
+    check_id,
     check_key,
     check_limits,
     not_a_child,
@@ -42,7 +44,6 @@ __all__ = [
     "actors_at",
     "as_child",
     "check_fits",
-    "checked",
     "child",
     "pool",
     "without_arguments",
@@ -134,6 +135,37 @@ class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
     name: str | None = None
     mailbox: Mailbox | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the options make sense.
+
+        Raises:
+            SpecError: They do not.
+        """
+        if not isinstance(self.start, _STARTS):
+            raise SpecError(f"child {self.id!r}: start={self.start!r}.", CHILD_HELP)
+        check_id(self.id, "child")
+        check_child_options(self.id, self.restart, self.shutdown, self.start_timeout, significant=self.significant)
+        for field, kind in (("backoff", Backoff), ("budget", Budget)):
+            value = getattr(self, field)
+            if value is not None and not isinstance(value, kind):
+                raise SpecError(
+                    f"child {self.id!r}: {field}={value!r}.", f"write {field}={kind.__name__}(...), or None."
+                )
+        if isinstance(self.start, ActorStart):
+            check_id(self.name, f"child {self.id!r}: name", "name")
+            if not isinstance(self.mailbox, Mailbox):
+                raise SpecError(f"child {self.id!r}: mailbox={self.mailbox!r}.", "write mailbox=Mailbox(256).")
+        elif isinstance(self.start, PoolStart):
+            if self.name != self.start.members.id or self.mailbox is not None:
+                raise SpecError(
+                    f"child {self.id!r}: the members of a pool have its name and mailbox.",
+                    "write pool(child(YourActor).replace(name=..., mailbox=...), size=4).",
+                )
+        elif self.name is not None or self.mailbox is not None:
+            raise SpecError(
+                f"child {self.id!r}: only actors have a name and a mailbox.", "use id= to tell it from its siblings."
+            )
+
     @property
     def is_supervisor(self) -> bool:
         """Whether it is a supervisor, rather than a worker."""
@@ -152,7 +184,7 @@ class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
             raise SpecError(f"child {self.id!r}: unknown option {unknown[0]!r}.", f"use one of {', '.join(options)}.")
         if "name" in changes and "id" not in changes:
             changes["id"] = changes["name"]
-        return checked(msgspec.structs.replace(self, **changes))
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, init=False)
@@ -291,12 +323,13 @@ class TaskSupervisor:
         _fill(self, id, 0, 1.0, "never")
         _fill_max_children(self, max_children)
         object.__setattr__(self, "shutdown", shutdown)
-        check_child_options(f"TaskSupervisor({id!r})", "temporary", shutdown, None, significant=False)
+        check_child_options(id, "temporary", shutdown, None, significant=False)
 
 
 def _fill(tree: "Tree", id: str, max_restarts: int, max_seconds: float, auto_shutdown: AutoShutdown) -> None:
     label = f"{type(tree).__name__}({id!r})"
-    check_limits(label, max_restarts, max_seconds, id=id)
+    check_id(id, label)
+    check_limits(label, max_restarts, max_seconds)
     if auto_shutdown not in get_args(AutoShutdown):
         raise SpecError(
             f"{label}: auto_shutdown={auto_shutdown!r}.", f"use one of {', '.join(map(repr, get_args(AutoShutdown)))}."
@@ -318,6 +351,9 @@ def _fill_max_children(tree: "DynamicSupervisor | TaskSupervisor", max_children:
 
 Tree: TypeAlias = Supervisor | DynamicSupervisor | TaskSupervisor
 Start: TypeAlias = ActorStart | FunctionStart | Supervisor | DynamicSupervisor | TaskSupervisor | TreeStart | PoolStart
+
+
+_STARTS = get_args(Start)
 
 
 @overload
@@ -354,10 +390,10 @@ def child(start: object, /, *args: Any, **kwargs: Any) -> ChildSpec[Any]:
         id = snake_case(label).strip("_")
         if inspect.iscoroutinefunction(start):
             check_arguments(label, start, args, kwargs)
-            return checked(ChildSpec(id=id, start=FunctionStart(start, args, kwargs)))
+            return ChildSpec(id=id, start=FunctionStart(start, args, kwargs))
         if inspect.isroutine(start):
             check_arguments(label, start, args, kwargs)
-            return checked(ChildSpec(id=id, start=TreeStart(start, args, kwargs), shutdown="infinity"))
+            return ChildSpec(id=id, start=TreeStart(start, args, kwargs), shutdown="infinity")
     raise SpecError(not_a_child(start), CHILD_HELP)
 
 
@@ -366,18 +402,16 @@ def _actor_child(actor: type[Actor], args: tuple[Any, ...], kwargs: dict[str, An
         raise SpecError("child(Actor): Actor itself has no handlers.", "write a subclass, and child(YourActor).")
     check_arguments(actor.__name__, actor, args, kwargs)
     options = actor.__options__
-    return checked(
-        ChildSpec(
-            id=options.name,
-            start=ActorStart(actor, args, kwargs),
-            restart=options.restart,
-            shutdown=options.shutdown,
-            start_timeout=options.start_timeout,
-            significant=options.significant,
-            backoff=options.backoff,
-            name=options.name,
-            mailbox=options.mailbox,
-        )
+    return ChildSpec(
+        id=options.name,
+        start=ActorStart(actor, args, kwargs),
+        restart=options.restart,
+        shutdown=options.shutdown,
+        start_timeout=options.start_timeout,
+        significant=options.significant,
+        backoff=options.backoff,
+        name=options.name,
+        mailbox=options.mailbox,
     )
 
 
@@ -427,7 +461,7 @@ def as_child(label: str, item: Any) -> ChildSpec[Any]:
         SpecError: It is no child.
     """
     if isinstance(item, ChildSpec):
-        return checked(cast("Any", item))
+        return cast("Any", item)  # type: ignore[no-any-return]
     if isinstance(item, Supervisor | DynamicSupervisor | TaskSupervisor):
         return child(item)
     if inspect.iscoroutine(item):
@@ -435,36 +469,6 @@ def as_child(label: str, item: Any) -> ChildSpec[Any]:
     if isinstance(item, type) and issubclass(item, Actor):
         raise SpecError(f"{label}: {item.__name__} is a class.", f"write child({item.__name__}, ...).")
     raise SpecError(f"{label}: {item!r} is no child.", CHILD_HELP)
-
-
-def checked(spec: ChildSpec[R]) -> ChildSpec[R]:
-    """Return `spec` if its options make sense.
-
-    Raises:
-        SpecError: They do not.
-    """
-    label = f"child {spec.id!r}"
-    if not isinstance(spec.start, get_args(Start)):
-        raise SpecError(f"{label}: start={spec.start!r}.", CHILD_HELP)
-    check_limits(label, 0, 1.0, id=spec.id)
-    check_child_options(label, spec.restart, spec.shutdown, spec.start_timeout, significant=spec.significant)
-    for field, kind in (("backoff", Backoff), ("budget", Budget)):
-        value = getattr(spec, field)
-        if value is not None and not isinstance(value, kind):
-            raise SpecError(f"{label}: {field}={value!r}.", f"write {field}={kind.__name__}(...), or None.")
-    if isinstance(spec.start, ActorStart):
-        check_limits(label, 0, 1.0, id=spec.name)
-        if not isinstance(spec.mailbox, Mailbox):
-            raise SpecError(f"{label}: mailbox={spec.mailbox!r}.", "write mailbox=Mailbox(256).")
-    elif isinstance(spec.start, PoolStart):
-        if spec.name != spec.start.members.id or spec.mailbox is not None:
-            raise SpecError(
-                f"{label}: the members of a pool have its name and mailbox.",
-                "write pool(child(YourActor).replace(name=..., mailbox=...), size=4).",
-            )
-    elif spec.name is not None or spec.mailbox is not None:
-        raise SpecError(f"{label}: only actors have a name and a mailbox.", "use id= to tell it from its siblings.")
-    return spec
 
 
 def actors_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[Any]]]:
@@ -480,9 +484,16 @@ def actors_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[
 def without_arguments(spec: ChildSpec[R]) -> ChildSpec[R]:
     """Return `spec` without what the child is started with."""
     start = spec.start
-    if isinstance(start, ActorStart | FunctionStart | TreeStart) and (start.args or start.kwargs):
-        return msgspec.structs.replace(spec, start=msgspec.structs.replace(start, args=(), kwargs={}))
-    return spec
+    if not isinstance(start, ActorStart | FunctionStart | TreeStart) or not (start.args or start.kwargs):
+        return spec
+    bare = _bare_start(start.actor) if isinstance(start, ActorStart) else replace(start, args=(), kwargs={})
+    return replace(spec, start=bare)
+
+
+@lru_cache(1024)
+def _bare_start(actor: Any) -> ActorStart:
+    # One for all of the ten thousand children that may share the class.
+    return ActorStart(actor)
 
 
 def check_fits(spec: ChildSpec[Any], tree: Tree) -> None:

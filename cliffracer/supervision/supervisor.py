@@ -7,7 +7,7 @@ over and over.
 
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -16,13 +16,13 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from cliffracer.actor.cell import Cell, Reply
-from cliffracer.actor.timers import Timer
+from cliffracer.actor.timers import Timer, Waiter
 from cliffracer.errors import AdminError, AlreadyStarted, ChildIgnored, ChildNotStarted, NoSupervisor, SpecError
 from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.names import is_name
 from cliffracer.supervision.bodies import BodyHost, body_of
 from cliffracer.supervision.intensity import Intensity
-from cliffracer.supervision.process import ChildRecord, Process, ProcessState, stop_all, stop_one, wait_gone
+from cliffracer.supervision.process import Body, ChildRecord, Process, ProcessState, stop_all, stop_one, wait_gone
 from cliffracer.supervision.reports import Reports
 from cliffracer.supervision.spec import (
     ChildSpec,
@@ -169,7 +169,7 @@ class SupervisorProcess:
         self.processes: dict[str, Process] = {}
         """Those that run, by id."""
         self._notices: deque[_Notice] = deque()
-        self._noticed: anyio.Event | None = None
+        self._noticed: Waiter | None = None
         self._retries: dict[str, Timer] = {}
         self._tasks: TaskGroup | None = None
         self._start_in_progress: anyio.CancelScope | None = None
@@ -201,7 +201,7 @@ class SupervisorProcess:
 
         Cancellation: the order is not recalled.
         """
-        answer = Reply(self.host.timers.new_event())
+        answer = Reply(self.host.timers.new_waiter())
         self.order_nowait(run, answer)
         return await answer.wait()
 
@@ -276,8 +276,8 @@ class SupervisorProcess:
 
     async def _next_notice(self) -> _Notice:
         while not self._notices:
-            self._noticed = self.host.timers.new_event()
-            await self._noticed.wait()
+            noticed = self._noticed = self.host.timers.new_waiter()
+            await noticed
         return self._notices.popleft()
 
     async def _serve(self, notice: _Notice) -> Exit | None:
@@ -342,17 +342,13 @@ class SupervisorProcess:
         record = self.host.record_of(self._path_of(spec.id))
         record.incarnation += 1
         process = record.process = Process(spec, record, self)
-        self._tasks.start_soon(process.run)
         self._awaited = (process,)
-        timeout = self._start_timeout(spec)
         stop_order = self._start_in_progress = anyio.CancelScope()
         try:
-            with stop_order, anyio.move_on_after(timeout) as patience:
-                await process.wait_settled()
+            with stop_order:
+                await self._bring_to_life(process, self._tasks)
             if process.state is ProcessState.STARTING:
                 await self._cut_short(process)
-            if patience.cancelled_caught and not process.has_started:
-                process.reason = Shutdown(f"start took longer than {timeout} s")
         finally:
             self._start_in_progress = None
             self._awaited = ()
@@ -361,6 +357,20 @@ class SupervisorProcess:
         elif stop_order.cancelled_caught and isinstance(process.reason, Killed) and not process.was_ignored:
             return None
         return process
+
+    async def _bring_to_life(self, process: Process, tasks: TaskGroup) -> None:
+        """Start `process`, and return when it has started, or ended before that; or when it has taken too long."""
+        if not await process.start_at_once():
+            process.handle = tasks.create_task(process.run(), name=process.record.path)
+            timeout = self._start_timeout(process.spec)
+            with anyio.move_on_after(timeout):
+                await process.wait_settled()
+            if process.state is ProcessState.STARTING:
+                await self._cut_short(process)
+                if not process.has_started:
+                    process.reason = Shutdown(f"start took longer than {timeout} s")
+        elif process.has_started:
+            process.handle = tasks.create_task(process.run(), name=process.record.path)
 
     def _note_started(self, process: Process) -> None:
         id, spec = process.id, process.spec
@@ -387,7 +397,7 @@ class SupervisorProcess:
             if process.reason == Shutdown():
                 process.reason = Killed()
         else:
-            process.scope.cancel()
+            process.cancel()
             await wait_gone(process, self.host.kill_grace, self.log)
 
     def _retry_later(self, id: str, delay: float) -> None:
@@ -403,7 +413,7 @@ class SupervisorProcess:
 
     # Live: what a process asks of its keeper
 
-    def body_of(self, process: Process) -> Coroutine[Any, Any, Exit]:
+    def body_of(self, process: Process) -> Body:
         """Return what `process` runs."""
         return body_of(process, self.host, self._supervise)
 
