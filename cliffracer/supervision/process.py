@@ -178,7 +178,10 @@ class Process:
         assert self._body is not None
         try:
             failure = None if self.has_started else await self._body.start()
-            self.reason = failure if failure is not None else await self._body.live()
+            if failure is None:
+                life, self._body = self._body.live(), None  # an idle actor holds on to no more than it must
+                failure = await life
+            self.reason = failure
         except BaseException as error:
             if not self._conclude(error):
                 raise

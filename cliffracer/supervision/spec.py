@@ -5,12 +5,13 @@ A tree is data: it can be printed, compared and checked without starting anythin
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, overload
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from cliffracer.actor.actor import Actor, ActorStart
 from cliffracer.actor.mailbox import Mailbox
@@ -486,8 +487,11 @@ def without_arguments(spec: ChildSpec[R]) -> ChildSpec[R]:
     start = spec.start
     if not isinstance(start, ActorStart | FunctionStart | TreeStart) or not (start.args or start.kwargs):
         return spec
-    bare = _bare_start(start.actor) if isinstance(start, ActorStart) else replace(start, args=(), kwargs={})
-    return replace(spec, start=bare)
+    bare = copy(spec)  # not `replace`, which would check once more what has been checked
+    force_setattr(
+        bare, "start", _bare_start(start.actor) if isinstance(start, ActorStart) else replace(start, args=(), kwargs={})
+    )
+    return bare
 
 
 @lru_cache(1024)
