@@ -65,7 +65,8 @@ from cliffracer.exits import Crashed, Exit, Killed, LinkLost, Normal, NotStarted
 from cliffracer.node.node import Node
 from cliffracer.node.settings import Settings
 from cliffracer.supervision.admin import ChildCounts, ChildInfo, Job, SupervisorRef, TaskSupervisorRef
-from cliffracer.supervision.spec import Budget, ChildSpec, DynamicSupervisor, Supervisor, TaskSupervisor, child, pool
+from cliffracer.supervision.children import child, pool
+from cliffracer.supervision.spec import Budget, ChildSpec, DynamicSupervisor, Supervisor, TaskSupervisor
 
 __all__ = [
     "Actor",

@@ -13,6 +13,8 @@ from cliffracer.actor.ref import ChildRef
 from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Message, current_message
 from cliffracer.errors import AdminError, JobStopped, NoChild, NoSupervisor, TooManyChildren, WouldWaitForItself
+from cliffracer.supervision.host import TreeHost
+from cliffracer.supervision.orders import delete, restart, start_new, terminate
 from cliffracer.supervision.process import Process
 from cliffracer.supervision.spec import (
     ChildSpec,
@@ -24,7 +26,7 @@ from cliffracer.supervision.spec import (
     check_fits,
 )
 from cliffracer.supervision.strategy import ChildState
-from cliffracer.supervision.supervisor import SupervisorProcess, TreeHost
+from cliffracer.supervision.supervisor import SupervisorProcess
 
 __all__ = ["ChildCounts", "ChildInfo", "Job", "SupervisorRef", "TaskSupervisorRef"]
 
@@ -103,7 +105,7 @@ class SupervisorRef:
         supervisor = self._find()
         checked = as_child(f"start_child on {supervisor.path!r}", spec)
         check_fits(checked, supervisor.tree)
-        started = await self._order(lambda: supervisor.start_new(checked), supervisor)
+        started = await self._order(lambda: start_new(supervisor, checked), supervisor)
         return cast("R", _ref_of(started, self._host, f"{supervisor.path}/{started.id}"))
 
     async def terminate_child(self, id: str) -> None:
@@ -118,7 +120,7 @@ class SupervisorRef:
         """
         supervisor = self._find()
         self._refuse_suicide(supervisor, id)
-        await self._order(lambda: supervisor.terminate(id), supervisor)
+        await self._order(lambda: terminate(supervisor, id), supervisor)
 
     async def restart_child(self, id: str) -> None:
         """Start a child that is stopped; its siblings are not touched. It keeps its place in the order.
@@ -133,7 +135,7 @@ class SupervisorRef:
             NoSupervisor: The supervisor does not run, or ended before it came to that.
         """
         supervisor = self._find()
-        await self._order(lambda: supervisor.restart(id), supervisor)
+        await self._order(lambda: restart(supervisor, id), supervisor)
 
     async def delete_child(self, id: str) -> None:
         """Forget a child that is stopped.
@@ -146,7 +148,7 @@ class SupervisorRef:
             NoSupervisor: The supervisor does not run, or ended before it came to that.
         """
         supervisor = self._find()
-        await self._order(lambda: supervisor.delete(id), supervisor)
+        await self._order(lambda: delete(supervisor, id), supervisor)
 
     async def which_children(self) -> list[ChildInfo]:
         """Return the children; as in OTP, the one that comes last in start order first."""
@@ -248,7 +250,7 @@ class Job(Generic[R]):
         if self.is_done:
             return
         with suppress(NoChild, NoSupervisor):  # it has ended meanwhile
-            await self._supervisor.order(lambda: self._supervisor.terminate(self.id))
+            await self._supervisor.order(lambda: terminate(self._supervisor, self.id))
 
     def answer(self, value: R) -> None:
         """Note that it is done; the first word counts."""
@@ -308,7 +310,7 @@ class TaskSupervisorRef:
             raise TooManyChildren(
                 f"{supervisor.path!r} runs {supervisor.jobs} of max_children={tree.max_children} jobs."
             )
-        id = supervisor.new_job_id(getattr(function, "__name__", ""))
+        id = supervisor.new_id(getattr(function, "__name__", ""))
         job: Job[R] = Job(id, supervisor)
         current = current_message.get()
 
@@ -327,7 +329,7 @@ class TaskSupervisorRef:
                 job.fail(JobStopped(f"the job {id!r} was stopped before it was done."))
 
         spec = ChildSpec[Any](id=id, start=FunctionStart(run), restart="temporary", shutdown=tree.shutdown)
-        supervisor.order_nowait(lambda: supervisor.start_new(spec), _JobStart(job))
+        supervisor.order_nowait(lambda: start_new(supervisor, spec), _JobStart(job))
         supervisor.jobs += 1
         return job
 

@@ -4,43 +4,18 @@ import inspect
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from math import inf
-from typing import Any, Protocol, cast, get_args
+from typing import Any, Protocol, get_args
 
 from cliffracer.actor.actor import ActorStart
-from cliffracer.actor.cell import Cell
-from cliffracer.actor.host import Host
 from cliffracer.actor.loop import Incarnation, is_outside_force
 from cliffracer.envelope import Message, current_message
 from cliffracer.errors import Ignore
 from cliffracer.exits import Exit, Normal
+from cliffracer.supervision.host import TreeHost
 from cliffracer.supervision.process import Body, Process, Stoppable
-from cliffracer.supervision.spec import ChildSpec, FunctionStart, PoolStart, Tree, TreeStart
+from cliffracer.supervision.spec import FunctionStart, PoolStart, Tree, TreeStart
 
-__all__ = ["BodyHost", "Inner", "Supervise", "body_of"]
-
-
-class BodyHost(Host, Protocol):
-    """What a process needs of the node it runs in."""
-
-    def process_started(self, process: Process) -> None:
-        """A child has started."""
-        ...
-
-    def claim(self, spec: ChildSpec[Any], path: str) -> Cell:
-        """Return the cell of the actor that `spec` describes; the same one for each incarnation.
-
-        Raises:
-            AlreadyStarted: Another child has an actor of this name.
-        """
-        ...
-
-    async def admit(self, cell: Cell) -> None:
-        """Let messages come in: the actor has started. Called for each incarnation."""
-        ...
-
-    async def open_pool(self, spec: ChildSpec[Any], path: str) -> None:
-        """Let messages come in to a pool, whose members have all started."""
-        ...
+__all__ = ["Inner", "Supervise", "body_of"]
 
 
 class Inner(Stoppable, Protocol):
@@ -59,7 +34,7 @@ class Supervise(Protocol):
         ...
 
 
-def body_of(process: Process, host: BodyHost, supervise: Supervise) -> Body:
+def body_of(process: Process, host: TreeHost, supervise: Supervise) -> Body:
     """Return what `process` runs.
 
     Args:
@@ -85,7 +60,7 @@ def body_of(process: Process, host: BodyHost, supervise: Supervise) -> Body:
     return _TreeBody(inner, process, host)
 
 
-def _settle(process: Process, host: BodyHost) -> None:
+def _settle(process: Process, host: TreeHost) -> None:
     process.settle()
     host.process_started(process)
 
@@ -93,7 +68,7 @@ def _settle(process: Process, host: BodyHost) -> None:
 class _ActorBody:
     __slots__ = ("_cell", "_host", "_incarnation", "_process", "starts_at_once")
 
-    def __init__(self, start: ActorStart, process: Process, host: BodyHost) -> None:
+    def __init__(self, start: ActorStart, process: Process, host: TreeHost) -> None:
         spec = process.spec
         self._cell = host.claim(spec, process.record.path)
         self._process = process
@@ -121,7 +96,7 @@ class _FunctionBody:
     __slots__ = ("_host", "_process", "_start")
     starts_at_once = False
 
-    def __init__(self, start: FunctionStart, process: Process, host: BodyHost) -> None:
+    def __init__(self, start: FunctionStart, process: Process, host: TreeHost) -> None:
         self._start = start
         self._process = process
         self._host = host
@@ -160,7 +135,7 @@ def _says_when_started(function: Callable[..., Any]) -> bool:
 class _Status:
     """What a function says that it has started with. Meets anyio's `TaskStatus`."""
 
-    def __init__(self, process: Process, host: BodyHost) -> None:
+    def __init__(self, process: Process, host: TreeHost) -> None:
         self._process = process
         self._host = host
 
@@ -176,7 +151,7 @@ class _TreeBody:
     __slots__ = ("_host", "_inner", "_process")
     starts_at_once = False
 
-    def __init__(self, inner: Inner, process: Process, host: BodyHost) -> None:
+    def __init__(self, inner: Inner, process: Process, host: TreeHost) -> None:
         process.inner = inner
         self._inner = inner
         self._process = process
@@ -196,8 +171,9 @@ class _TreeBody:
 
 
 def _make_tree(start: TreeStart) -> Tree:
-    tree: object = start.function(*start.args, **start.kwargs)
+    tree: Any = start.function(*start.args, **start.kwargs)
     if not isinstance(tree, get_args(Tree)):
         name = getattr(start.function, "__name__", "the function")
         raise TypeError(f"{name}() returned {tree!r}, and no supervisor")
-    return cast("Tree", tree)
+    made: Tree = tree
+    return made

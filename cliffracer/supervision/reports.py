@@ -11,7 +11,7 @@ from cliffracer.exits import Exit, Killed, LinkLost, Normal, Shutdown, incident_
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import Process
 from cliffracer.supervision.spec import ChildSpec
-from cliffracer.supervision.strategy import GiveUp, GiveUpChild, Restarting
+from cliffracer.supervision.steps import GiveUp, GiveUpChild, Restarting
 
 __all__ = ["Reports"]
 

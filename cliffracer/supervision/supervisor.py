@@ -8,21 +8,21 @@ over and over.
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import anyio
-import msgspec
 from anyio.abc import TaskGroup
-from msgspec import Struct
 
 from cliffracer.actor.cell import Cell, Reply
-from cliffracer.actor.timers import Timer, Waiter
-from cliffracer.errors import AdminError, AlreadyStarted, ChildIgnored, ChildNotStarted, NoSupervisor, SpecError
+from cliffracer.actor.timers import Timer
+from cliffracer.errors import NoSupervisor
 from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.names import is_name
-from cliffracer.supervision.bodies import BodyHost, body_of
+from cliffracer.supervision.bodies import body_of
+from cliffracer.supervision.host import TreeHost
 from cliffracer.supervision.intensity import Intensity
-from cliffracer.supervision.process import Body, ChildRecord, Process, ProcessState, stop_all, stop_one, wait_gone
+from cliffracer.supervision.notices import Answer, Exited, Notice, NoticeQueue, Order, Retry, StopOrder, answer_with
+from cliffracer.supervision.process import Body, Process, ProcessState
 from cliffracer.supervision.reports import Reports
 from cliffracer.supervision.spec import (
     ChildSpec,
@@ -33,12 +33,11 @@ from cliffracer.supervision.spec import (
     Tree,
     without_arguments,
 )
-from cliffracer.supervision.strategy import (
+from cliffracer.supervision.steps import (
     Dismiss,
     End,
     GiveUp,
     GiveUpChild,
-    Machine,
     Restarting,
     RetryLater,
     ShutDownByItself,
@@ -47,96 +46,12 @@ from cliffracer.supervision.strategy import (
     StopAll,
     StopChild,
 )
+from cliffracer.supervision.stopping import stop_all, stop_one, wait_gone
+from cliffracer.supervision.strategy import Machine
 
-__all__ = ["SupervisorProcess", "TreeHost"]
+__all__ = ["SupervisorProcess"]
 
 _IMPATIENT = 5.0  # seconds for a start that delays a stop, where the child's own shutdown time says nothing
-
-
-class TreeHost(BodyHost, Protocol):
-    """What a tree needs of the node it runs in."""
-
-    @property
-    def kill_grace(self) -> float:
-        """Seconds from the cancellation of a child until it is reported as unkillable."""
-        ...
-
-    def record_of(self, path: str) -> ChildRecord:
-        """Return what is known of the child at `path`; the same for each incarnation."""
-        ...
-
-    def forget(self, path: str) -> None:
-        """Forget the child at `path`."""
-        ...
-
-    def supervisor_started(self, supervisor: "SupervisorProcess") -> None:
-        """A supervisor is about to start its children; it can be found by its path."""
-        ...
-
-    def supervisor_ended(self, supervisor: "SupervisorProcess") -> None:
-        """A supervisor is gone."""
-        ...
-
-    def process_ended(self, process: Process) -> None:
-        """A child has ended."""
-        ...
-
-    def leave(self, error: BaseException) -> None:
-        """The program is to end, in order, for SystemExit or KeyboardInterrupt."""
-        ...
-
-    def require_free(self, spec: ChildSpec[Any], path: str) -> None:
-        """Check that no other child has an actor of a name in `spec`.
-
-        Raises:
-            AlreadyStarted: One has.
-        """
-        ...
-
-    def before_stop(self, cell: Cell) -> None:
-        """The actor is about to be stopped, perhaps to be started again."""
-        ...
-
-    async def dismiss(self, spec: ChildSpec[Any], path: str, *, forget: bool) -> None:
-        """A child has ended and will not be started again by itself: the names in it are free.
-
-        `forget` is whether nobody can start it again by hand, either.
-        """
-        ...
-
-
-class Answer(Protocol):
-    """Hears how an order went."""
-
-    def answer(self, value: Any) -> None:
-        """It was carried out."""
-        ...
-
-    def fail(self, error: Exception) -> None:
-        """It was not."""
-        ...
-
-
-class _Exited(Struct, frozen=True):
-    id: str
-    incarnation: int
-    process: Process
-
-
-class _Retry(Struct, frozen=True):
-    id: str
-
-
-class _Order(Struct, frozen=True):
-    run: Callable[[], Awaitable[Any]]
-    answer: Answer
-
-
-class _StopOrder(Struct, frozen=True):
-    reason: Exit
-
-
-_Notice: TypeAlias = _Exited | _Retry | _Order | _StopOrder
 
 
 class SupervisorProcess:
@@ -162,14 +77,13 @@ class SupervisorProcess:
         self.is_pool = is_pool
         children = tree.children if isinstance(tree, Supervisor) else ()
         self._lasting = {spec.id for spec in children} if keeps_names else set[str]()
-        self._specs = {spec.id: spec for spec in children}
+        self.specs = {spec.id: spec for spec in children}
         self.machine = _machine_of(tree)
         limits = (0, 1.0) if isinstance(tree, TaskSupervisor) else (tree.max_restarts, tree.max_seconds)
         self.reports = Reports(self.log, path, *limits)
         self.processes: dict[str, Process] = {}
         """Those that run, by id."""
-        self._notices: deque[_Notice] = deque()
-        self._noticed: Waiter | None = None
+        self._notices = NoticeQueue(host.timers.new_waiter)
         self._retries: dict[str, Timer] = {}
         self._tasks: TaskGroup | None = None
         self._start_in_progress: anyio.CancelScope | None = None
@@ -188,7 +102,7 @@ class SupervisorProcess:
         """
         del ordered  # its children have their own limits
         self._stop_ordered = True
-        self._put(_StopOrder(reason))
+        self._notices.put(StopOrder(reason))
         if self._start_in_progress is not None:
             self._start_in_progress.cancel()
 
@@ -213,10 +127,10 @@ class SupervisorProcess:
         """
         if self._is_over:
             raise NoSupervisor(f"the supervisor {self.path!r} has ended.")
-        self._put(_Order(run, answer))
+        self._notices.put(Order(run, answer))
 
-    def new_job_id(self, label: str) -> str:
-        """Return an id that no job before had."""
+    def new_id(self, label: str) -> str:
+        """Return an id that begins with `label` and was never returned before."""
         self._ids += 1
         id = f"{label}-{self._ids}"
         return id if is_name(id) else f"job-{self._ids}"
@@ -239,12 +153,12 @@ class SupervisorProcess:
         self.host.supervisor_started(self)
         try:
             async with anyio.create_task_group() as self._tasks:
-                reason = await self._carry_out(self.machine.start())
+                reason = await self.carry_out(self.machine.start())
                 if reason is None and not self._stop_ordered:
                     self.machine.all_started()
                     await on_started()
                 while reason is None:
-                    reason = await self._serve(await self._next_notice())
+                    reason = await self._serve(await self._notices.next())
             await self._let_go()
         finally:
             self._close()
@@ -253,52 +167,37 @@ class SupervisorProcess:
 
     async def _let_go(self) -> None:
         """Free the names of children that the next incarnation will not start."""
-        for id, spec in self._specs.items():
+        for id, spec in self.specs.items():
             if id not in self._lasting:
-                await self.host.dismiss(spec, self._path_of(id), forget=True)
-                self.host.forget(self._path_of(id))
+                await self.host.dismiss(spec, self.path_of(id), forget=True)
+                self.host.forget(self.path_of(id))
 
     def _close(self) -> None:
         self._is_over = True
         for timer in self._retries.values():
             timer.cancel()
-        for notice in self._notices:
-            if isinstance(notice, _Order):
-                notice.answer.fail(NoSupervisor(f"the supervisor {self.path!r} ended before it came to that."))
-        self._notices.clear()
+        self._notices.refuse_orders(f"the supervisor {self.path!r} ended before it came to that.")
         self.host.supervisor_ended(self)
 
-    def _put(self, notice: _Notice) -> None:
-        self._notices.append(notice)
-        noticed, self._noticed = self._noticed, None
-        if noticed is not None:
-            noticed.set()
-
-    async def _next_notice(self) -> _Notice:
-        while not self._notices:
-            noticed = self._noticed = self.host.timers.new_waiter()
-            await noticed
-        return self._notices.popleft()
-
-    async def _serve(self, notice: _Notice) -> Exit | None:
+    async def _serve(self, notice: Notice) -> Exit | None:
         """Do what `notice` asks for; return why the supervisor ends, or None if it lives."""
         now = self.host.timers.clock()
         match notice:
-            case _Exited(id, incarnation, process):
+            case Exited(id, incarnation, process):
                 steps = self.machine.exited(id, incarnation, process.reason, now)
                 if steps:
                     del self.processes[id]
                     self._report_exit(process, steps)
-                return await self._carry_out(steps)
-            case _Retry(id):
-                return await self._carry_out(self.machine.retry(id, now))
-            case _Order(run, answer):
-                await _answer(run, answer)
+                return await self.carry_out(steps)
+            case Retry(id):
+                return await self.carry_out(self.machine.retry(id, now))
+            case Order(run, answer):
+                await answer_with(run, answer)
                 return None
-            case _StopOrder(reason):
-                return await self._carry_out(self.machine.stop(reason))
+            case StopOrder(reason):
+                return await self.carry_out(self.machine.stop(reason))
 
-    async def _carry_out(self, steps: Iterable[Step]) -> Exit | None:
+    async def carry_out(self, steps: Iterable[Step]) -> Exit | None:
         """Carry out `steps` in order; return why the supervisor ends, or None if it lives."""
         todo = deque(steps)
         while todo:
@@ -323,7 +222,7 @@ class SupervisorProcess:
 
     async def _start_next(self, id: str, todo: deque[Step]) -> deque[Step]:
         """Start a child; return what is to be done after that, where `todo` was planned."""
-        process = await self._start_child(self._specs[id])
+        process = await self.start_child(self.specs[id])
         if process is None:
             return deque()  # the order to stop waits in the queue; what was planned before it is void
         if process.was_ignored:
@@ -334,12 +233,12 @@ class SupervisorProcess:
             return deque(self.machine.start_failed(id, process.reason))
         return todo
 
-    async def _start_child(self, spec: ChildSpec[Any]) -> Process | None:
+    async def start_child(self, spec: ChildSpec[Any]) -> Process | None:
         """Start a child and wait until it has started, or failed to; return None if a stop order cut it short."""
         assert self._tasks is not None
         if spec.id in self._retries:
             self._retries.pop(spec.id).cancel()
-        record = self.host.record_of(self._path_of(spec.id))
+        record = self.host.record_of(self.path_of(spec.id))
         record.incarnation += 1
         process = record.process = Process(spec, record, self)
         self._awaited = (process,)
@@ -376,7 +275,7 @@ class SupervisorProcess:
         id, spec = process.id, process.spec
         if spec.restart == "temporary":
             # OTP: what a temporary child was started with is not kept, for it is not started again.
-            spec = process.spec = self._specs[id] = without_arguments(spec)
+            spec = process.spec = self.specs[id] = without_arguments(spec)
             self.machine.replace_spec(spec)
         self.processes[id] = process
         self.machine.started(id, process.record.incarnation, process.started_at)
@@ -402,12 +301,12 @@ class SupervisorProcess:
 
     def _retry_later(self, id: str, delay: float) -> None:
         if not delay:
-            self._put(_Retry(id))
+            self._notices.put(Retry(id))
             return
 
         def put() -> None:
             self._retries.pop(id, None)
-            self._put(_Retry(id))
+            self._notices.put(Retry(id))
 
         self._retries[id] = self.host.timers.at(self.host.timers.clock() + delay, put)
 
@@ -430,7 +329,7 @@ class SupervisorProcess:
             process.inner.process = None
         self.host.process_ended(process)
         if tell:
-            self._put(_Exited(process.id, record.incarnation, process))
+            self._notices.put(Exited(process.id, record.incarnation, process))
 
     def process_leaves(self, process: Process, error: BaseException) -> None:
         """Let the whole program end; until then nothing is restarted for it."""
@@ -463,77 +362,11 @@ class SupervisorProcess:
         if id in self._retries:
             self._retries.pop(id).cancel()
         forget = id not in self.machine
-        await self.host.dismiss(self._specs[id], self._path_of(id), forget=forget)
+        await self.host.dismiss(self.specs[id], self.path_of(id), forget=forget)
         if forget:
-            del self._specs[id]
+            del self.specs[id]
             self._lasting.discard(id)
-            self.host.forget(self._path_of(id))
-
-    # What somebody asks for; each runs as an order, in its turn
-
-    async def start_new(self, spec: ChildSpec[Any]) -> ChildSpec[Any]:
-        """Start a new child, the last in start order; return its spec, under the id that it has got."""
-        spec = self._with_free_id(spec)
-        steps = self.machine.admit(spec)
-        try:
-            self.host.require_free(spec, self._path_of(spec.id))
-        except AlreadyStarted:
-            self.machine.withdraw(spec.id)
-            raise
-        self._specs[spec.id] = spec
-        await self._start_by_hand(steps, self.machine.withdraw)
-        return spec
-
-    async def restart(self, id: str) -> ChildSpec[Any]:
-        """Start a stopped child; return its spec."""
-        self._require_static("restart_child")
-        steps = self.machine.restart_by_hand(id)
-        await self._start_by_hand(steps, lambda failed: [Dismiss(failed)])
-        return self._specs[id]
-
-    async def terminate(self, id: str) -> None:
-        """Stop a child, and give up its retry if it waits for one."""
-        await self._carry_out(self.machine.terminate(id))
-
-    async def delete(self, id: str) -> None:
-        """Forget a stopped child."""
-        self._require_static("delete_child")
-        await self._carry_out(self.machine.delete(id))
-
-    async def _start_by_hand(self, steps: Iterable[Step], on_failure: Callable[[str], list[Step]]) -> None:
-        """Carry out the one start in `steps`. If it fails that is told to who asked, and not tried again."""
-        (start,) = steps
-        assert isinstance(start, StartChild)
-        id = start.id
-        process = await self._start_child(self._specs[id])
-        if process is None:
-            await self._carry_out(on_failure(id))
-            raise NoSupervisor(f"the supervisor {self.path!r} was told to stop before {id!r} had started.")
-        if process.was_ignored:
-            self.reports.ignored(process)
-            await self._carry_out(self.machine.ignored(id))
-            raise ChildIgnored(f"{self._path_of(id)!r} declined to start: {process.reason}.")
-        if not process.has_started:
-            await self._carry_out(on_failure(id))
-            raise ChildNotStarted(f"{self._path_of(id)!r} did not start: {process.reason}.", process.reason)
-
-    def _with_free_id(self, spec: ChildSpec[Any]) -> ChildSpec[Any]:
-        """Return `spec` under an id that no child of a dynamic supervisor has; that of an actor is its name."""
-        if isinstance(self.tree, Supervisor):
-            return spec
-        id = spec.name if spec.name is not None else spec.id
-        if spec.name is None:
-            while id in self.machine:
-                self._ids += 1
-                id = f"{spec.id}-{self._ids}"
-        return spec if id == spec.id else msgspec.structs.replace(spec, id=id)
-
-    def _require_static(self, order: str) -> None:
-        if not isinstance(self.tree, Supervisor):
-            raise AdminError(
-                f"{order}: {self.path!r} is dynamic, and forgets its children when they have ended. "
-                "Start a new one with start_child."
-            )
+            self.host.forget(self.path_of(id))
 
     # Tell
 
@@ -548,8 +381,8 @@ class SupervisorProcess:
         if isinstance(step, ShutDownByItself):
             self.reports.shut_down_by_itself(step.id)
             return
-        spec = self._specs[step.id]
-        incarnation = self.host.record_of(self._path_of(step.id)).incarnation
+        spec = self.specs[step.id]
+        incarnation = self.host.record_of(self.path_of(step.id)).incarnation
         match step:
             case Restarting():
                 limits = spec.budget or self.reports
@@ -559,7 +392,8 @@ class SupervisorProcess:
             case GiveUpChild():
                 self.reports.gave_up_child(step, incarnation, spec)
 
-    def _path_of(self, id: str) -> str:
+    def path_of(self, id: str) -> str:
+        """Return where the child of this id stands."""
         return f"{self.path}/{id}"
 
 
@@ -582,15 +416,6 @@ def _machine_of(tree: Tree) -> Machine:
             )
         case TaskSupervisor():
             return Machine("one_for_one", (), Intensity(0, 1.0), is_dynamic=True)
-
-
-async def _answer(run: Callable[[], Awaitable[Any]], answer: Answer) -> None:
-    try:
-        result = await run()
-    except (AdminError, SpecError) as error:
-        answer.fail(error)
-    else:
-        answer.answer(result)
 
 
 def _is_within(path: str, top: str) -> bool:

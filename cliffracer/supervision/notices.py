@@ -1,0 +1,96 @@
+"""The one queue of a supervisor, and what waits in it."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from cliffracer.actor.timers import Waiter
+from cliffracer.errors import AdminError, NoSupervisor, SpecError
+from cliffracer.exits import Exit
+from cliffracer.supervision.process import Process
+
+__all__ = ["Answer", "Exited", "Notice", "NoticeQueue", "Order", "Retry", "StopOrder", "answer_with"]
+
+
+class Answer(Protocol):
+    """Hears how an order went."""
+
+    def answer(self, value: Any) -> None:
+        """It was carried out."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """It was not."""
+        ...
+
+
+class Exited(Struct, frozen=True):
+    """A child has ended by itself."""
+
+    id: str
+    incarnation: int
+    process: Process
+
+
+class Retry(Struct, frozen=True):
+    """A restart is to be tried again."""
+
+    id: str
+
+
+class Order(Struct, frozen=True):
+    """Somebody asks for something."""
+
+    run: Callable[[], Awaitable[Any]]
+    answer: Answer
+
+
+class StopOrder(Struct, frozen=True):
+    """The supervisor is to end."""
+
+    reason: Exit
+
+
+Notice: TypeAlias = Exited | Retry | Order | StopOrder
+
+
+class NoticeQueue:
+    """Notices in the order in which they came; one supervisor takes them out."""
+
+    def __init__(self, new_waiter: Callable[[], Waiter]) -> None:
+        self._notices: deque[Notice] = deque()
+        self._new_waiter = new_waiter
+        self._noticed: Waiter | None = None
+
+    def put(self, notice: Notice) -> None:
+        """Put a notice behind what waits."""
+        self._notices.append(notice)
+        noticed, self._noticed = self._noticed, None
+        if noticed is not None:
+            noticed.set()
+
+    async def next(self) -> Notice:
+        """Wait until there is a notice, and take the first one out."""
+        while not self._notices:
+            noticed = self._noticed = self._new_waiter()
+            await noticed
+        return self._notices.popleft()
+
+    def refuse_orders(self, why: str) -> None:
+        """Empty the queue, and tell who waits for an order in it that it was not carried out."""
+        for notice in self._notices:
+            if isinstance(notice, Order):
+                notice.answer.fail(NoSupervisor(why))
+        self._notices.clear()
+
+
+async def answer_with(run: Callable[[], Awaitable[Any]], answer: Answer) -> None:
+    """Await `run()`, and tell `answer` how it went; what is wrong with an order harms nobody but who gave it."""
+    try:
+        result = await run()
+    except (AdminError, SpecError) as error:
+        answer.fail(error)
+    else:
+        answer.answer(result)
