@@ -139,6 +139,8 @@ class NodeHost:
 
     def require_free(self, spec: ChildSpec[Any], path: str) -> None:
         """Check that no other child has an actor of a name in `spec`."""
+        if isinstance(spec.start, PoolStart):
+            self.registry.require_free(str(spec.name), path)
         for actor_path, actor in actors_at(spec, path):
             self.registry.require_free(str(actor.name), actor_path)
 

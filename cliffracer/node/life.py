@@ -1,6 +1,6 @@
 """The one life of a node: connect, start the tree, and in the end drain, stop and close, in the right order."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -42,6 +42,8 @@ class Life:
         self._troubles = Throttle(1.0, self.host.timers.clock)
         self._failure: CliffracerError | SystemExit | KeyboardInterrupt | None = None
         self.host.on_leave = self._leave
+        self.on_stopping: Callable[[float], None] | None = None
+        """Told, when the stop begins or is cut short, within how many seconds it must be over."""
         self._body = anyio.CancelScope()
         # Shielded: whoever cancels the block has the tree stopped in order, and not torn down.
         self._tree_scope = anyio.CancelScope(shield=True)
@@ -167,6 +169,7 @@ class Life:
                 worst_case = self._settings.drain_timeout + self.describe().root.shutdown_seconds()
                 why = repr(self._failure) if isinstance(self._failure, SystemExit) else str(self._failure or "asked to")
                 self._log.info("node_stopping", reason=why, worst_case_seconds=worst_case)
+                self._must_end_within(worst_case)
                 host.draining = True
                 await host.intake.close_all()
                 async with anyio.create_task_group() as tasks:
@@ -198,8 +201,13 @@ class Life:
             names = [cell.name for cell in self.host.registry if not cell.is_idle]
             self._log.warning("node_drain_timed_out", seconds=self._settings.drain_timeout, busy=names)
 
+    def _must_end_within(self, seconds: float) -> None:
+        if self.on_stopping is not None:
+            self.on_stopping(seconds + self._settings.kill_grace)
+
     def stop_at_once(self, signal_name: str) -> None:
         """Kill the tree, and wait for nothing that can be left out."""
+        self._must_end_within(0.0)
         self._log.warning("node_stopping_at_once", signal=signal_name)
         self._fail(TreeFailed(f"stopped at once by a second signal, {signal_name}: what had not been handled is lost"))
         self._stop_scope.cancel()

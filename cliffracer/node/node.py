@@ -21,6 +21,7 @@ from cliffracer.node.host import NodeHost
 from cliffracer.node.inspect import NodeTree
 from cliffracer.node.life import Life
 from cliffracer.node.settings import Settings
+from cliffracer.node.watchdog import Watchdog
 from cliffracer.observe.logs import Logger, make_logger
 from cliffracer.supervision.spec import Supervisor
 from cliffracer.transport.contract import Transport
@@ -84,6 +85,7 @@ class Node:
         self._log: Logger = base.bind(node=self._name)
         self._transport = transport if transport is not None else _transport_for(chosen)
         self._life: Life | None = None
+        self._watchdog: Watchdog | None = None  # only where the node is the process
         self._exit: AbstractAsyncContextManager[None] | None = None
 
     # Use
@@ -186,6 +188,8 @@ class Node:
         if self._life is not None:
             raise NotRunning("a node is used once: make another Node(tree).")
         self._life = Life(self._tree, self._settings, self._transport, self._log)
+        if self._watchdog is not None:
+            self._life.on_stopping = self._watchdog.must_end_within
         self._exit = self._life.run()
         await self._exit.__aenter__()
         return self
@@ -242,15 +246,30 @@ class Node:
                 else:
                     stop.set()
 
+    async def _serve_watched(self) -> None:
+        """Serve, and end the process the hard way if the tree does not end within its own worst case."""
+        failure: CliffracerError | SystemExit | KeyboardInterrupt | None = None
+        async with anyio.create_task_group() as tasks:
+            self._watchdog = Watchdog(self._log)
+            tasks.start_soon(self._watchdog.run)
+            try:
+                await self.serve()
+            except (CliffracerError, SystemExit, KeyboardInterrupt) as error:
+                failure = error  # raised below: the task group would wrap it
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
     def run(self) -> None:
         """Be the process: run until SIGINT, SIGTERM or SIGHUP.
 
         Raises:
-            SystemExit: With 1 if the node could not start or its tree gave up; the log says why.
+            SystemExit: With 1 if the node could not start or its tree gave up; the log says why. Or what an actor
+                raised; the tree has been stopped in order.
             ServerError: The server that was to come with the node could not be started.
         """
         try:
-            run_on_asyncio(self.serve)
+            run_on_asyncio(self._serve_watched)
         except ServerError:
             raise  # nothing has run yet; whoever asked for a server is told what to do
         except CliffracerError as error:

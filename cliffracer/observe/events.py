@@ -66,6 +66,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_stopped": ("reason",),
     "node_failed": ("reason",),
     "node_stopping_at_once": ("signal",),
+    "node_unstoppable": ("stack",),
+    "loop_blocked": ("seconds", "stack"),
     # the broker
     "broker_connected": ("url",),
     "broker_disconnected": ("url",),
