@@ -77,12 +77,13 @@ async def _ask_and_show(
         if interval is None or not trees:
             _show(trees, as_json, shutdown_time)
             return trees
-        if as_json:
+        if as_json or not sys.stdout.isatty():
             while True:
                 _show(trees, as_json, shutdown_time)
+                sys.stdout.flush()
                 await anyio.sleep(interval)
                 trees = await _ask(transport, settings, node)
-        with Live(_render(trees, shutdown_time), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+        with Live(_render(trees, shutdown_time), auto_refresh=False, screen=True) as live:
             while True:
                 await anyio.sleep(interval)
                 trees = await _ask(transport, settings, node)
@@ -124,14 +125,16 @@ def _show(trees: list[NodeTree], as_json: bool, shutdown_time: bool) -> None:
 
 
 def _render(trees: list[NodeTree], shutdown_time: bool) -> RenderableType:
-    tables = [_shutdown_table(one) if shutdown_time else _live_table(one) for one in trees]
-    return Group(*tables) if tables else Text("no node answers")
+    parts: list[RenderableType] = []
+    for one in trees:
+        parts += _shutdown_table(one) if shutdown_time else _live_table(one)
+    return Group(*parts) if parts else Text("no node answers")
 
 
-def _live_table(one: NodeTree) -> Table:
+def _live_table(one: NodeTree) -> tuple[Text, Table]:
     planned = one.root.state == "planned"
     title = f"{one.root.id}, not running" if planned else f"node {one.node}, {one.state}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for name in ("", "kind", "restart") if planned else ("", "state", "inc", "crashes", "mailbox", "up", "last crash"):
         table.add_column(name, no_wrap=name != "last crash")
     for indent, entry in _walk(one.root):
@@ -149,13 +152,13 @@ def _live_table(one: NodeTree) -> Table:
             )
         if entry.omitted:
             table.add_row(f"{' ' * len(indent)}   ... and {entry.omitted} more")
-    return table
+    return Text(title), table
 
 
-def _shutdown_table(one: NodeTree) -> Table:
+def _shutdown_table(one: NodeTree) -> tuple[Text, Table]:
     worst = one.root.shutdown_seconds()
     title = f"stopping {one.root.id} takes at most {_limit(worst + one.drain_timeout)}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("at most", justify="right")
     table.add_column("")
@@ -174,7 +177,7 @@ def _shutdown_table(one: NodeTree) -> Table:
                 if entry.state == "planned":
                     why = "nothing runs in it yet; it takes as long as the longest that will"
         table.add_row(indent + entry.id, _limit(entry.shutdown_seconds()), why)
-    return table
+    return Text(title), table
 
 
 def _walk(entry: TreeEntry, indent: str = "", below: str = "") -> Iterator[tuple[str, TreeEntry]]:
