@@ -356,7 +356,15 @@ class StartFailed(CliffracerError):
 
 
 class TreeFailed(CliffracerError):
-    """The root supervisor ended by itself: a child failed more often than the tree tolerates."""
+    """The root supervisor ended by itself: a child failed more often than the tree tolerates.
+
+    Attributes:
+        is_clean: Whether it ended because a significant child was done (`auto_shutdown`): no failure for a process.
+    """
+
+    def __init__(self, message: str, *, is_clean: bool = False) -> None:
+        super().__init__(message)
+        self.is_clean = is_clean
 
 
 class ServerError(CliffracerError):

@@ -86,11 +86,6 @@ class Watcher(Protocol):
 class Watched(Protocol):
     """One incarnation of anything that a supervisor runs."""
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it is gone."""
-        ...
-
     def watch(self, watcher: Watcher) -> None:
         """Tell `watcher` when this ends."""
         ...
@@ -163,6 +158,14 @@ class Host(Protocol):
 
     def find_process(self, target: Target) -> Watched | None:
         """Return the incarnation that runs there, or None.
+
+        Raises:
+            TypeError: `target` points to nothing that could run.
+        """
+        ...
+
+    def place_of(self, target: Target) -> str:
+        """Return a key for what `target` points to: the same for each ref to it.
 
         Raises:
             TypeError: `target` points to nothing that could run.

@@ -35,9 +35,10 @@ class Down(Struct, frozen=True, eq=False):
 class _Monitor:
     """Puts the notice into the mailbox of who monitors."""
 
-    __slots__ = ("_put_signal", "process", "target")
+    __slots__ = ("_put_signal", "key", "process", "target")
 
-    def __init__(self, target: Target, process: Watched | None, put_signal: Callable[[Signal], None]) -> None:
+    def __init__(self, key: str, target: Target, process: Watched | None, put_signal: Callable[[Signal], None]) -> None:
+        self.key = key
         self.target = target
         self.process = process
         self._put_signal = put_signal
@@ -47,23 +48,30 @@ class _Monitor:
 
 
 class _Link:
-    """One direction of a link: when the one ends, the other falls."""
+    """One half of a link, kept by `one`: when that ends, the other falls. The other half is kept by the other."""
 
-    __slots__ = ("_other", "_who")
+    __slots__ = ("_one", "_other", "_who")
 
-    def __init__(self, who: str, other: Watched) -> None:
+    def __init__(self, one: Watched, who: str, other: Watched) -> None:
+        self._one = one
         self._who = who
         self._other = other
 
     def tell(self, reason: Exit, incarnation: int) -> None:
         del incarnation
+        self._other.unwatch(_Link(self._other, "", self._one))
         # OTP: a normal end concerns nobody else.
         if not isinstance(reason, Normal):
             self._other.fall(LinkLost(self._who, reason))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Link) and other._one is self._one and other._other is self._other
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 class Bonds:
-    """The links and monitors of one incarnation of an actor."""
+    """What one incarnation of an actor monitors, and how it is linked."""
 
     def __init__(self, name: str, host: Host, put_signal: Callable[[Signal], None]) -> None:
         """Start without any.
@@ -77,16 +85,13 @@ class Bonds:
         self._host = host
         self._put_signal = put_signal
         self._monitors: dict[str, _Monitor] = {}
-        # For each link: the other process, what tells it of us, and what tells us of it.
-        self._links: dict[str, tuple[Watched, _Link, _Link]] = {}
 
     def monitor(self, target: Target) -> None:
         """Bring about one `Down` when what runs there now ends; at once if nothing does."""
-        label = self._label_of(target)
-        if label in self._monitors:
+        key, process = self._host.place_of(target), self._find(target)
+        if key in self._monitors:
             return
-        process = self._host.find_process(target)
-        monitor = self._monitors[label] = _Monitor(target, process, self._put_signal)
+        monitor = self._monitors[key] = _Monitor(key, target, process, self._put_signal)
         if process is None:
             monitor.tell(None, 0)
         else:
@@ -94,62 +99,51 @@ class Bonds:
 
     def demonitor(self, target: Target) -> None:
         """Take a monitor away; a notice that waits in the mailbox is dropped, too."""
-        monitor = self._monitors.pop(self._label_of(target), None)
+        monitor = self._monitors.pop(self._host.place_of(target), None)
         if monitor is not None and monitor.process is not None:
             monitor.process.unwatch(monitor)
 
     def link(self, target: Target) -> None:
         """Fall when it falls, and let it fall with us."""
-        label = self._label_of(target)
-        if label in self._links:
-            known, _, _ = self._links[label]
-            if not known.has_ended:
-                return
-            self.unlink(target)
-        process = self._host.find_process(target)
-        own = self._host.find_process_of(self._name)
+        label, process, own = label_of(target), self._find(target), self._own()
         if process is None:
             self._put_signal(Stop(LinkLost(label, None), ordered=False))
         elif own is not None:
-            ours, theirs = _Link(label, own), _Link(self._name, process)
-            process.watch(ours)
-            own.watch(theirs)
-            self._links[label] = (process, ours, theirs)
+            self._part(own, process)  # two links would be one too many
+            process.watch(_Link(process, label, own))
+            own.watch(_Link(own, self._name, process))
 
     def unlink(self, target: Target) -> None:
-        """Take a link away, in both directions."""
-        link = self._links.pop(self._label_of(target), None)
-        if link is not None:
-            process, ours, theirs = link
-            process.unwatch(ours)
-            own = self._host.find_process_of(self._name)
-            if own is not None:
-                own.unwatch(theirs)
+        """Take a link away, whichever of the two made it."""
+        process, own = self._find(target), self._own()
+        if process is not None and own is not None:
+            self._part(own, process)
 
     def down_of(self, signal: Fallen) -> Down | None:
         """Return what to tell the actor, or None if it has taken the monitor away meanwhile."""
         monitor = signal.monitor
-        if not isinstance(monitor, _Monitor):
+        if not isinstance(monitor, _Monitor) or self._monitors.get(monitor.key) is not monitor:
             return None
-        label = label_of(monitor.target)
-        if self._monitors.get(label) is not monitor:
-            return None
-        del self._monitors[label]
-        reason = NoActor(label, "it did not run on this node") if signal.reason is None else signal.reason
-        return Down(monitor.target, reason, signal.incarnation)
+        del self._monitors[monitor.key]
+        gone = NoActor(label_of(monitor.target), "it did not run on this node")
+        return Down(monitor.target, gone if signal.reason is None else signal.reason, signal.incarnation)
 
     def release(self) -> None:
-        """Let go of everything: the actor has ended. Who is linked to it hears of that from its process."""
+        """Let go of all monitors: the actor has ended. Who is linked to it hears of that from its process."""
         for monitor in self._monitors.values():
             if monitor.process is not None:
                 monitor.process.unwatch(monitor)
-        for process, ours, _ in self._links.values():
-            process.unwatch(ours)
         self._monitors.clear()
-        self._links.clear()
 
-    def _label_of(self, target: Target) -> str:
-        label = label_of(target)
-        if label == self._name:
+    def _part(self, own: Watched, process: Watched) -> None:
+        process.unwatch(_Link(process, "", own))
+        own.unwatch(_Link(own, "", process))
+
+    def _own(self) -> Watched | None:
+        return self._host.find_process_of(self._name)
+
+    def _find(self, target: Target) -> Watched | None:
+        process = self._host.find_process(target)
+        if process is not None and process is self._own():
             raise ValueError(f"{self._name!r} cannot watch itself; on_stop runs when it ends.")
-        return label
+        return process

@@ -5,6 +5,7 @@ Here, and only here, an exception of user code becomes an answer or an exit.
 
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context, copy_context
 from math import inf
 from typing import Any
 
@@ -66,6 +67,7 @@ class Incarnation:
         "_stop_time",
         "_tasks",
         "_ticks",
+        "context",
         "starts_at_once",
     )
 
@@ -86,6 +88,8 @@ class Incarnation:
         cell.queue.clear_signals()
         self.starts_at_once = start.actor.on_start is Actor.on_start
         """Whether there is nothing in its start that would need a task of its own."""
+        self.context: Context | None = None
+        """In which it was started, if it was started at once; its task must run in it."""
         self._cell = cell
         self._start: ActorStart | None = start
         self._host = host
@@ -113,23 +117,28 @@ class Incarnation:
         Raises:
             Ignore: The actor declined to start.
         """
-        # Calls made here have no deadline but their own, and nobody but this actor waits for them.
-        token = current_message.set(Message(self._cell.name, "on_start"))
         try:
-            assert self._start is not None
-            actor = self._actor = self._start.make(self._standing)
-            self._start = None  # what it was made with is its own business from now on
-            if not self.starts_at_once:
-                await actor.on_start()
+            if self.starts_at_once:
+                # What `__init__` sets in the context is for this actor, and not for whoever starts it.
+                self.context = copy_context()
+                self.context.run(self._make)
+            else:
+                await self._make().on_start()
             await on_started()
         except BaseException as error:
             self._standing.release()
             if is_outside_force(error) or isinstance(error, Ignore):
                 raise
             return self._crashed(error, "on_start")
-        finally:
-            current_message.reset(token)
         return None
+
+    def _make(self) -> Actor:
+        # Calls made at the start have no deadline but their own, and nobody but this actor waits for them.
+        current_message.set(Message(self._cell.name, "on_start"))
+        assert self._start is not None
+        actor = self._actor = self._start.make(self._standing)
+        self._start = None  # what it was made with is its own business from now on
+        return actor
 
     async def live(self) -> Exit:
         """Take messages to the end, and return why it ended.

@@ -95,10 +95,21 @@ class NodeHost:
         """Return the incarnation that `target` points to, or None if nothing runs there."""
         label = label_of(target)
         if find_address(target) is not None:
-            return self.find_process_of(label)
+            pool_path = self.registry.path_of_pool(label)
+            if pool_path is None:
+                return self.find_process_of(label)
+            label = pool_path
         record = self.registry.find_record(label)
         process = None if record is None else record.process
         return process if process is not None and process.has_started else None
+
+    def place_of(self, target: Target) -> str:
+        """Return a key for what `target` points to: the same for each ref to it."""
+        label = label_of(target)
+        if find_address(target) is not None:
+            return f"actor {label}"
+        record = self.registry.find_record(label)
+        return f"child {label if record is None else record.path}"
 
     def find_process_of(self, name: str) -> Process | None:
         """Return the incarnation of the actor of this name, or None if none runs here."""

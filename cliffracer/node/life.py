@@ -7,7 +7,7 @@ import anyio
 
 from cliffracer.envelope import Resume
 from cliffracer.errors import CliffracerError, StartFailed, TransportError, TreeFailed
-from cliffracer.exits import Exit, Killed, Shutdown
+from cliffracer.exits import Exit, Killed, Shutdown, is_clean
 from cliffracer.node.host import NodeHost
 from cliffracer.node.inspect import NodeTree, answer_tree_requests, tree_of
 from cliffracer.node.settings import Settings
@@ -138,7 +138,10 @@ class Life:
 
     def _why(self, reason: Exit) -> CliffracerError:
         if self.is_running:
-            return TreeFailed(self._root.reports.verdict or f"the root supervisor {self._tree.id!r} ended: {reason}")
+            verdict = self._root.reports.verdict
+            return TreeFailed(
+                verdict or f"the tree {self._tree.id!r} ended: {reason}", is_clean=not verdict and is_clean(reason)
+            )
         return StartFailed(f"the tree {self._tree.id!r} did not start: {reason}")
 
     def _fail(self, failure: CliffracerError | SystemExit | KeyboardInterrupt) -> None:

@@ -15,7 +15,7 @@ from anyio.abc import TaskStatus
 from cliffracer.actor.actor import Actor, Referable, ref_to
 from cliffracer.actor.cell import CellStatistics
 from cliffracer.actor.host import HasPath
-from cliffracer.errors import CliffracerError, NotRunning, ServerError, SpecError
+from cliffracer.errors import CliffracerError, NotRunning, ServerError, SpecError, TreeFailed
 from cliffracer.exits import Exit, Normal
 from cliffracer.node.host import NodeHost
 from cliffracer.node.inspect import NodeTree
@@ -228,7 +228,8 @@ class Node:
                 except (CliffracerError, SystemExit, KeyboardInterrupt) as error:
                     failure = error  # raised below: the task group would wrap it
             tasks.cancel_scope.cancel()
-        if failure is not None:
+        # A tree that shut itself down is done; so is the process.
+        if failure is not None and not (isinstance(failure, TreeFailed) and failure.is_clean):
             raise failure
 
     async def _heed_signals(

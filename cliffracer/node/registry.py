@@ -88,6 +88,11 @@ class Registry:
         found = self._pools.get(name)
         return None if found is None else found[1]
 
+    def path_of_pool(self, name: str) -> str | None:
+        """Return where the pool of that name stands."""
+        found = self._pools.get(name)
+        return None if found is None else found[0]
+
     def is_pooled(self, cell: Cell) -> bool:
         """Tell whether `cell` is a member of a pool: then it hears by way of that."""
         supervisor = self._supervisors.get(cell.owner.rpartition("/")[0])

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from functools import lru_cache
 from math import inf
 from typing import Any, Protocol, get_args
@@ -88,6 +89,10 @@ class _ActorBody:
         await self._host.admit(self._cell)
         _settle(self._process, self._host)
 
+    @property
+    def context(self) -> Context | None:
+        return self._incarnation.context
+
     def live(self) -> Awaitable[Exit]:
         return self._incarnation.live()
 
@@ -95,6 +100,7 @@ class _ActorBody:
 class _FunctionBody:
     __slots__ = ("_host", "_process", "_start")
     starts_at_once = False
+    context = None
 
     def __init__(self, start: FunctionStart, process: Process, host: TreeHost) -> None:
         self._start = start
@@ -150,6 +156,7 @@ class _Status:
 class _TreeBody:
     __slots__ = ("_host", "_inner", "_process")
     starts_at_once = False
+    context = None
 
     def __init__(self, inner: Inner, process: Process, host: TreeHost) -> None:
         process.inner = inner

@@ -1,10 +1,12 @@
 """One incarnation of a child: it starts, runs, is asked to stop, is cancelled, is gone."""
 
 from collections.abc import Awaitable
+from contextvars import Context
 from enum import Enum
 from typing import Any, Protocol
 
 import anyio
+from anyio.abc import TaskGroup
 
 from cliffracer.actor.host import Watcher
 from cliffracer.actor.loop import crash_of, is_outside_force
@@ -83,6 +85,11 @@ class Body(Protocol):
     @property
     def starts_at_once(self) -> bool:
         """Whether `start` needs no task of its own: what it awaits does not wait for anybody."""
+        ...
+
+    @property
+    def context(self) -> Context | None:
+        """What its task is to run in: that in which it was started at once, if it was."""
         ...
 
     def start(self) -> Awaitable[Exit | None]:
@@ -171,6 +178,11 @@ class Process:
                 self._conclude(None)
         return True
 
+    def spawn(self, tasks: TaskGroup) -> None:
+        """Give it a task of its own."""
+        context = None if self._body is None else self._body.context
+        self.handle = tasks.create_task(self.run(), name=self.record.path, context=context)
+
     async def run(self) -> None:
         """Run to the end, whatever that is, and tell the keeper, once."""
         assert self._body is not None
@@ -205,9 +217,9 @@ class Process:
         self._change(ProcessState.ENDED)
         # Who leaves is not restarted: the program ends.
         self.keeper.process_ended(self, tell=self.has_started and not leaves)
-        for watcher in self._watchers or ():
+        watchers, self._watchers = self._watchers, None
+        for watcher in watchers or ():
             watcher.tell(self.reason, self.record.incarnation)
-        self._watchers = None
         return leaves or isinstance(error, Exception)
 
     def settle(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from cliffracer.actor.cell import Cell, Reply
@@ -159,9 +160,10 @@ class SupervisorProcess:
                     await on_started()
                 while reason is None:
                     reason = await self._serve(await self._notices.next())
-            await self._let_go()
         finally:
             self._close()
+            with anyio.CancelScope(shield=True):  # also if it was killed: nobody else knows these names
+                await self._let_go()
         assert reason is not None
         return reason
 
@@ -260,7 +262,7 @@ class SupervisorProcess:
     async def _bring_to_life(self, process: Process, tasks: TaskGroup) -> None:
         """Start `process`, and return when it has started, or ended before that; or when it has taken too long."""
         if not await process.start_at_once():
-            process.handle = tasks.create_task(process.run(), name=process.record.path)
+            process.spawn(tasks)
             timeout = self._start_timeout(process.spec)
             with anyio.move_on_after(timeout):
                 await process.wait_settled()
@@ -269,7 +271,10 @@ class SupervisorProcess:
                 if not process.has_started:
                     process.reason = Shutdown(f"start took longer than {timeout} s")
         elif process.has_started:
-            process.handle = tasks.create_task(process.run(), name=process.record.path)
+            process.spawn(tasks)
+        else:
+            # Others must get their turn, however often it is tried again.
+            await anyio.lowlevel.checkpoint()
 
     def _note_started(self, process: Process) -> None:
         id, spec = process.id, process.spec

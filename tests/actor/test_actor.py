@@ -461,7 +461,7 @@ async def test_ticks_missed_while_busy_are_coalesced_into_one(run_node):
 
 
 async def test_ticks_stop_with_the_incarnation(run_node):
-    class Short(Actor, restart="temporary"):
+    class Short(Actor, restart="transient"):
         @every(1.0)
         async def tick(self) -> None:
             self.stop()
