@@ -58,7 +58,7 @@ class Message(Struct, eq=False):
     """A user's message on its way to an actor.
 
     Attributes:
-        to: Name of the receiving actor.
+        to: Name of the receiving actor; empty for what a function works on, which nobody can call.
         handler: Name of the handler that is to take it.
         args: Positional arguments for the handler, already checked against its signature.
         kwargs: Keyword arguments, or None where there are none, which is nearly always.

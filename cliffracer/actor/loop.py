@@ -421,6 +421,13 @@ _LOOK_UP = "the actor crashed over this message; " + _FIND
 
 def _plain(value: Any) -> Any:
     try:
-        return msgspec.to_builtins(value, enc_hook=repr)
+        return msgspec.to_builtins(value, enc_hook=_text_of)
     except (TypeError, ValueError, RecursionError):
+        return _text_of(value)
+
+
+def _text_of(value: Any) -> str:
+    try:
         return repr(value)
+    except Exception:  # noqa: BLE001 - an object that cannot be shown must not end the actor it is in
+        return f"<{type(value).__qualname__}>"

@@ -92,7 +92,7 @@ class _HandlerRef:
             await host.route(self._address).cast(message)
             return None
         current = current_message.get()
-        if current is not None:
+        if current is not None and current.to:
             # Whoever waits for the message in hand waits for this call as well.
             message.chain = (*current.chain, current.to) if current.reply_to is not None else (current.to,)
             if name in message.chain:

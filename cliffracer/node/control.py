@@ -46,8 +46,7 @@ class Control:
             WouldWaitForItself: Whoever asks is what is to end, or within it; there is `self.stop()` for that.
         """
         process = self._running(target)
-        current = current_message.get()
-        asking = None if current is None else self._host.find_process_of(current.to)
+        asking = self._asking()
         if asking is not None and f"{asking.record.path}/".startswith(f"{process.record.path}/"):
             raise WouldWaitForItself(f"{asking.record.path!r} would wait for its own end; call self.stop() instead.")
         if isinstance(reason, Killed):
@@ -82,12 +81,19 @@ class Control:
         Raises:
             NoActor: No such actor runs on this node.
             Stopping: It ended before it came to that.
+            WouldWaitForItself: It is the actor that asks.
         """
-        process = self._running(actor)
+        cell, process = self._cell(actor), self._running(actor)
+        if process is self._asking():
+            raise WouldWaitForItself(f"{label_of(actor)!r} would wait for its own answer; it is `vars(self)`.")
         reply = Reply(EventWaiter())
-        process.watch(_Ended(reply, label_of(actor)))
-        self._cell(actor).queue.put_signal(Inspect(reply))
-        state: dict[str, Any] = await reply.wait()
+        ended = _Ended(reply, label_of(actor))
+        process.watch(ended)
+        cell.queue.put_signal(Inspect(reply))
+        try:
+            state: dict[str, Any] = await reply.wait()
+        finally:
+            process.unwatch(ended)
         return state
 
     def _running(self, target: Target) -> Process:
@@ -96,11 +102,17 @@ class Control:
             raise NoActor(label_of(target), "nothing of that name runs on this node")
         return process
 
+    def _asking(self) -> Process | None:
+        current = current_message.get()
+        return None if current is None else self._host.find_process_of(current.to)
+
     def _cell(self, actor: Target) -> Cell:
         if find_address(actor) is None:
             raise TypeError(f"{actor!r} is no actor; write ref(Inventory).")
         cell = self._running(actor).inner
-        assert isinstance(cell, Cell)
+        if not isinstance(cell, Cell):
+            label = label_of(actor)
+            raise TypeError(f"{label!r} is a pool; name one of its members: ref(YourActor, '{label}-0').")
         return cell
 
 

@@ -16,6 +16,7 @@ from cliffracer.actor.pool import Pool
 from cliffracer.codec import Wire, encode, wire_of
 from cliffracer.envelope import Message, unpack_context
 from cliffracer.errors import (
+    CallCycle,
     CallError,
     InvalidMessage,
     MessageTooLarge,
@@ -189,6 +190,10 @@ class _Door:
             return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
         message.correlation = message.correlation or self._host.new_correlation()
         cell = self._cell.cell_for(message)
+        if cell.name in message.chain and handler.kind is Kind.CALL:
+            # Of a plain actor its callers know that; which member of a pool it would be, they do not.
+            path = " -> ".join((*message.chain, cell.name))
+            return self._refuse(CallCycle(message.target, f"{path} would wait for itself"), subject, payload, reply)
         if not reply:
             return self._put_or_drop(message, cell)
         if (refusal := cell.refuse(message)) is not None:

@@ -316,7 +316,7 @@ class TaskSupervisorRef:
 
         async def run() -> None:
             # The same correlation and trace as who asked; but neither its deadline, nor its chain of callers.
-            message = Message(id, "run")
+            message = Message("", "run")
             if current is not None:
                 message.correlation, message.trace = current.correlation, current.trace
             current_message.set(message)

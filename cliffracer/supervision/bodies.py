@@ -113,7 +113,7 @@ class _FunctionBody:
     async def live(self) -> Exit:
         start, process = self._start, self._process
         # What it calls has deadlines of its own, and nobody waits for it.
-        current_message.set(Message(process.id, "run"))
+        current_message.set(Message("", "run"))
         try:
             if _says_when_started(start.function):
                 result = await start.function(*start.args, **start.kwargs, task_status=_Status(process, self._host))

@@ -92,5 +92,8 @@ async def answer_with(run: Callable[[], Awaitable[Any]], answer: Answer) -> None
         result = await run()
     except (AdminError, SpecError) as error:
         answer.fail(error)
+    except BaseException:
+        answer.fail(NoSupervisor("the supervisor ended before it was done with that."))
+        raise
     else:
         answer.answer(result)

@@ -41,6 +41,7 @@ __all__ = [
     "actors_at",
     "as_child",
     "check_fits",
+    "names_in",
     "without_arguments",
 ]
 
@@ -238,8 +239,7 @@ class Supervisor:
         for spec in specs:
             check_fits(spec, self)
         check_distinct(label, (spec.id for spec in specs), "id", "two children have the id")
-        names = [spec.name for spec in self.actors()]
-        names += [spec.name for spec in specs if isinstance(spec.start, PoolStart)]
+        names = (name for spec in specs for name in names_in(spec))
         check_distinct(label, names, "name", "two actors have the name")
 
     def __repr__(self) -> str:
@@ -377,6 +377,16 @@ def actors_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[
     elif isinstance(tree, Supervisor):
         for inner in tree.children:
             yield from actors_at(inner, f"{path}/{inner.id}")
+
+
+def names_in(spec: ChildSpec[Any]) -> Iterator[str]:
+    """Yield the names that `spec` takes: of its actors, and of its pools."""
+    if spec.name is not None:
+        yield spec.name
+    tree = spec.start.members if isinstance(spec.start, PoolStart) else spec.start
+    if isinstance(tree, Supervisor):
+        for inner in tree.children:
+            yield from names_in(inner)
 
 
 def without_arguments(spec: ChildSpec[R]) -> ChildSpec[R]:
