@@ -123,6 +123,8 @@ class Incarnation:
                 self.context = copy_context()
                 self.context.run(self._make)
             else:
+                # Calls made here have no deadline but their own, and nobody but this actor waits for them.
+                current_message.set(Message(self._cell.name, "on_start"))
                 await self._make().on_start()
             await on_started()
         except BaseException as error:
@@ -133,8 +135,6 @@ class Incarnation:
         return None
 
     def _make(self) -> Actor:
-        # Calls made at the start have no deadline but their own, and nobody but this actor waits for them.
-        current_message.set(Message(self._cell.name, "on_start"))
         assert self._start is not None
         actor = self._actor = self._start.make(self._standing)
         self._start = None  # what it was made with is its own business from now on
@@ -146,6 +146,7 @@ class Incarnation:
         Cancellation: the actor is killed: `on_stop` does not run, the caller of the message in hand gets
         `ActorCrashed`.
         """
+        self.context = None
         try:
             self._start_ticking()
             if any(handler.concurrent > 1 for handler in self._cell.handlers.values()):
@@ -187,7 +188,8 @@ class Incarnation:
             message = None if cell.suspended else queue.get_nowait()
             if message is None:
                 cell.note_progress()
-                current_message.set(None)  # an idle actor holds on to nothing
+                if current_message.get() is not None:
+                    current_message.set(None)  # an idle actor holds on to nothing
                 arrived = queue.arm()
                 try:
                     await arrived

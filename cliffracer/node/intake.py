@@ -4,7 +4,7 @@ It all happens in the transport's own loop, beside the actors, so the callers of
 once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -84,7 +84,7 @@ class Intake:
         self._transport = transport
         self._host = host
         self._prefix = prefix
-        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._subscriptions: dict[str, tuple[Subscription, ...]] = {}
         self._closed = False
         self._replies_lost = 0
         self._loss_reports = Throttle(1.0, host.timers.clock)
@@ -107,15 +107,13 @@ class Intake:
             with anyio.CancelScope(shield=True):
                 await _drain(subscriptions)
             raise
-        self._subscriptions[cell.name] = subscriptions
+        self._subscriptions[cell.name] = tuple(subscriptions)
 
     async def _subscribe(self, cell: Cell | Pool, subscriptions: list[Subscription]) -> None:
-        door = _Door(cell, self._transport, self, self._host, f"{self._prefix}{cell.name}.")
-        group = f"{self._prefix}{cell.name}"
+        group = f"{self._prefix}{cell.name}" if self._prefix else cell.name
+        door = _Door(cell, self._transport, self, self._host, len(group) + 1)
         if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
-            subscriptions.append(
-                await self._transport.subscribe(f"{self._prefix}{cell.name}.*", door.take_addressed, queue=group)
-            )
+            subscriptions.append(await self._transport.subscribe(f"{group}.*", door.take_addressed, queue=group))
         for handler in cell.handlers.values():
             if handler.pattern is not None:
                 # NATS gives a message to one member of a queue group whatever the patterns, so
@@ -127,7 +125,7 @@ class Intake:
 
     async def close(self, cell: Cell | Pool) -> None:
         """Unsubscribe; when this returns, all that had been routed here is in the mailbox, and no more comes."""
-        await _drain(self._subscriptions.pop(cell.name, []))
+        await _drain(self._subscriptions.pop(cell.name, ()))
 
     async def close_all(self) -> None:
         """Unsubscribe everybody, for good; see `close`."""
@@ -136,7 +134,7 @@ class Intake:
         self._subscriptions.clear()
 
 
-async def _drain(subscriptions: list[Subscription]) -> None:
+async def _drain(subscriptions: Sequence[Subscription]) -> None:
     """End all of them; many at once, for each may have to wait for the broker."""
     left = iter(subscriptions)
 
@@ -160,13 +158,13 @@ class _Door:
 
     __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_intake", "_rejections", "_transport")
 
-    def __init__(self, cell: Cell | Pool, transport: Transport, intake: Intake, host: Host, subject: str) -> None:
+    def __init__(self, cell: Cell | Pool, transport: Transport, intake: Intake, host: Host, handler_at: int) -> None:
         self._cell = cell
         self._transport = transport
         self._intake = intake
         self._host = host
         self._clock: Callable[[], float] = host.timers.clock
-        self._handler_at = len(subject)
+        self._handler_at = handler_at  # where the name of the handler begins in a subject
         self._rejections: Throttle | None = None
 
     def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
