@@ -209,6 +209,10 @@ class Cell:
         """Tell the incarnation to end after the message in its hands; see `Stop`."""
         self.queue.put_signal(Stop(reason, ordered=ordered))
 
+    def kill(self) -> bool:
+        """Leave it to who cancels the incarnation's task."""
+        return False
+
     def open(self) -> None:
         """Take messages from now on."""
         self.state = CellState.OPEN

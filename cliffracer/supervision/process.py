@@ -74,6 +74,10 @@ class Keeper(Protocol):
 class Stoppable(Protocol):
     """What can be asked to end."""
 
+    def kill(self) -> bool:
+        """End at once, and return True; or return False: then its task is to be cancelled."""
+        ...
+
     def request_stop(self, reason: Exit, *, ordered: bool = True) -> None:
         """End for `reason`, in order."""
         ...
@@ -280,7 +284,8 @@ class Process:
         """Cancel it; it ends with `Killed`."""
         if self.inner is None:
             self.stop_requested = None
-        self.cancel()
+        if self.inner is None or not self.inner.kill():
+            self.cancel()
 
     def cancel(self) -> None:
         """Cancel its task."""

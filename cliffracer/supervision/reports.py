@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from cliffracer.exits import Exit, Killed, LinkLost, Normal, Shutdown, incident_of, is_clean
+from cliffracer.exits import Crashed, Exit, Killed, LinkLost, Normal, Shutdown, incident_of, is_clean
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import Process
 from cliffracer.supervision.spec import ChildSpec
@@ -153,7 +153,8 @@ class Reports:
                     incident=incident_of(reason),
                 )
             else:
-                badly[str(reason)] += 1
+                # The same crash of many is one line, though each has an incident of its own.
+                badly[f"crashed: {reason.error}" if isinstance(reason, Crashed) else str(reason)] += 1
         for text, count in badly.items():
             # A line for each of ten thousand would hide all others.
             self._log.warning("children_stopped_badly", count=count, reason=text)

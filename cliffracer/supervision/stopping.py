@@ -57,6 +57,9 @@ async def stop_all(processes: Iterable[Process], grace: float, log: Logger) -> N
 
 async def wait_gone(process: Process, grace: float, log: Logger) -> None:
     """Wait until a cancelled process is gone, and report it if that takes longer than `grace` seconds."""
+    if process.spec.is_supervisor:
+        await process.wait_ended()  # what hangs is below, and is reported there
+        return
     began, wait = anyio.current_time(), grace
     with anyio.move_on_after(grace):
         await process.wait_ended()

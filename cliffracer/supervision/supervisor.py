@@ -90,6 +90,8 @@ class SupervisorProcess:
         self._start_in_progress: anyio.CancelScope | None = None
         self._awaited: tuple[Process, ...] = ()  # whose start or end it waits for at this moment
         self._stop_ordered = False
+        self._main = anyio.CancelScope()  # what is cancelled if this is killed
+        self._doomed: tuple[Process, ...] | None = None  # the children that it had then
         self._is_over = False
         self._ids = 0
         self.jobs = 0  # of a task supervisor: those that run, or are about to
@@ -106,6 +108,17 @@ class SupervisorProcess:
         self._notices.put(StopOrder(reason))
         if self._start_in_progress is not None:
             self._start_in_progress.cancel()
+
+    def kill(self) -> bool:
+        """End without stopping the children in order, for `Killed`.
+
+        As in OTP that is about this supervisor only: its workers are cancelled, but a supervisor among its children
+        hears that its parent has gone, and stops its own children in order.
+        """
+        if self._doomed is None:
+            self._doomed = (*self.processes.values(), *self._awaited)
+            self._main.cancel()
+        return True
 
     async def order(self, run: Callable[[], Awaitable[Any]]) -> Any:
         """Have the supervisor await `run()` when its turn comes, and return what that returns.
@@ -148,24 +161,42 @@ class SupervisorProcess:
         Args:
             on_started: Awaited when all children have started. If the supervisor ends without it, its start has failed.
 
-        Cancellation: all children are killed.
+        Cancellation: all children are cancelled, and whatever is below them.
         """
         reason: Exit | None = None
         self.host.supervisor_started(self)
         try:
             async with anyio.create_task_group() as self._tasks:
-                reason = await self.carry_out(self.machine.start())
-                if reason is None and not self._stop_ordered:
-                    self.machine.all_started()
-                    await on_started()
-                while reason is None:
-                    reason = await self._serve(await self._notices.next())
+                with self._main:
+                    reason = await self._live(on_started)
+                if self._doomed is not None:
+                    reason = Killed()
+                    await self._end_doomed(self._doomed)
         finally:
             self._close()
             with anyio.CancelScope(shield=True):  # also if it was killed: nobody else knows these names
                 await self._let_go()
         assert reason is not None
         return reason
+
+    async def _live(self, on_started: Callable[[], Awaitable[None]]) -> Exit:
+        reason = await self.carry_out(self.machine.start())
+        if reason is None and not self._stop_ordered:
+            self.machine.all_started()
+            await on_started()
+        while reason is None:
+            reason = await self._serve(await self._notices.next())
+        return reason
+
+    async def _end_doomed(self, doomed: Iterable[Process]) -> None:
+        left = [process for process in doomed if not process.has_ended]
+        for process in left:
+            if process.spec.is_supervisor:
+                process.request_stop(Killed())
+            else:
+                process.kill()
+        for process in left:
+            await wait_gone(process, self.host.kill_grace, self.log)
 
     async def _let_go(self) -> None:
         """Free the names of children that the next incarnation will not start."""
