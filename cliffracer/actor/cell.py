@@ -19,6 +19,7 @@ from cliffracer.envelope import Message, Stop
 from cliffracer.errors import CallError, CallTimeout, MailboxFull, NoActor, Stopping
 from cliffracer.exits import Exit
 from cliffracer.observe.logs import Throttle
+from cliffracer.observe.stacks import stack_of
 
 __all__ = ["Cell", "CellState", "CellStatistics", "Reply", "full_mailbox"]
 
@@ -103,12 +104,14 @@ class Cell:
         "_idle",
         "_new_waiter",
         "answered_with_error",
+        "beside",
         "crashed",
         "expired",
         "handled",
         "handlers",
         "in_hand",
         "incarnation",
+        "is_free",
         "name",
         "owner",
         "process",
@@ -124,10 +127,12 @@ class Cell:
         self._new_waiter = host.timers.new_waiter
         self.queue = MessageQueue(mailbox, self._new_waiter)
         self.state = CellState.VACANT
-        self.owner = ""  # the path of the child whose actor this is; empty if the name is free
+        self.owner = ""  # the path of the child whose actor this is, or was last
+        self.is_free = True  # whether another child may take the name
         self.process: Watched | None = None  # the incarnation that runs
         self.incarnation = 0
         self.suspended = False  # takes no messages, though it runs
+        self.beside: dict[int, anyio.TaskHandle[None]] | None = None  # tasks of concurrent handlers
         self.in_hand = 0  # messages being handled at this moment
         self.handled = 0
         self.answered_with_error = 0
@@ -212,6 +217,10 @@ class Cell:
     def kill(self) -> bool:
         """Leave it to who cancels the incarnation's task."""
         return False
+
+    def stack(self) -> list[str]:
+        """Return where the concurrent handlers stand, one after the other."""
+        return [line for handle in (self.beside or {}).values() for line in stack_of(handle.coro)]
 
     def open(self) -> None:
         """Take messages from now on."""

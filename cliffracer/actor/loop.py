@@ -308,8 +308,11 @@ class Incarnation:
     async def _receive_with_tasks(self) -> Stop:
         stop = Stop(Killed())
         async with anyio.create_task_group() as self._tasks:
-            stop = await self._receive()
-            if isinstance(stop.reason, Crashed):
+            try:
+                stop = await self._receive()
+            except (KeyboardInterrupt, SystemExit) as error:
+                self._leaving = error  # the group would wrap it
+            if self._leaving is not None or isinstance(stop.reason, Crashed):
                 self._tasks.cancel_scope.cancel()
         if self._leaving is not None:
             raise self._leaving
@@ -323,7 +326,9 @@ class Incarnation:
             return False
         self._running[message.handler] = running + 1
         self._cell.in_hand += 1
-        tasks.start_soon(self._handle_beside, message)
+        handle = tasks.create_task(self._handle_beside(message), name=f"{self._cell.owner} {message.handler}")
+        self._cell.beside = self._cell.beside or {}
+        self._cell.beside[id(message)] = handle
         return True
 
     async def _handle_beside(self, message: Message) -> None:
@@ -343,6 +348,8 @@ class Incarnation:
             assert self._running is not None
             self._running[message.handler] -= 1
             self._cell.in_hand -= 1
+            if self._cell.beside is not None:
+                self._cell.beside.pop(id(message), None)
             self._cell.note_progress()
             self._cell.queue.poke()
 

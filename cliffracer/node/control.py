@@ -9,7 +9,7 @@ from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Inspect, Resume, Suspend, current_message
 from cliffracer.errors import NoActor, Stopping, WouldWaitForItself
 from cliffracer.exits import Exit, Killed, Normal
-from cliffracer.supervision.process import Process
+from cliffracer.supervision.process import Process, asking_process
 
 __all__ = ["Control"]
 
@@ -104,7 +104,9 @@ class Control:
 
     def _asking(self) -> Process | None:
         current = current_message.get()
-        return None if current is None else self._host.find_process_of(current.to)
+        if current is not None and current.to:
+            return self._host.find_process_of(current.to)
+        return asking_process.get()
 
     def _cell(self, actor: Target) -> Cell:
         if find_address(actor) is None:

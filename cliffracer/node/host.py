@@ -20,7 +20,7 @@ from cliffracer.node.remote import RemoteActor, call_error_of
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import ChildRecord, Process
-from cliffracer.supervision.spec import ChildSpec, PoolStart, actors_at
+from cliffracer.supervision.spec import ChildSpec, actors_at, pools_at
 from cliffracer.supervision.supervisor import SupervisorProcess
 from cliffracer.transport.contract import Transport
 
@@ -127,9 +127,9 @@ class NodeHost:
         """Return what is known of the child at `path`."""
         return self.registry.record_of(path)
 
-    def forget(self, path: str) -> None:
-        """Forget the child at `path`."""
-        self.registry.forget(path)
+    def forget(self, path: str, *, below: bool) -> None:
+        """Forget the child at `path`, and what was `below` it."""
+        self.registry.forget(path, below=below)
 
     def supervisor_started(self, supervisor: SupervisorProcess) -> None:
         """A supervisor is about to start its children."""
@@ -150,8 +150,8 @@ class NodeHost:
 
     def require_free(self, spec: ChildSpec[Any], path: str) -> None:
         """Check that no other child has an actor of a name in `spec`."""
-        if isinstance(spec.start, PoolStart):
-            self.registry.require_free(str(spec.name), path)
+        for pool_path, inner in pools_at(spec, path):
+            self.registry.require_free(str(inner.name), pool_path)
         for actor_path, actor in actors_at(spec, path):
             self.registry.require_free(str(actor.name), actor_path)
 
@@ -175,8 +175,10 @@ class NodeHost:
 
     async def dismiss(self, spec: ChildSpec[Any], path: str, *, forget: bool) -> None:
         """Free the names: unsubscribe, and answer what waits."""
-        if isinstance(spec.start, PoolStart) and (pool := self.registry.remove_pool(str(spec.name), path)) is not None:
-            await self.intake.close(pool)
+        for pool_path, inner in pools_at(spec, path):
+            pool = self.registry.remove_pool(str(inner.name), pool_path)
+            if pool is not None:
+                await self.intake.close(pool)
         for actor_path, actor in actors_at(spec, path):
             cell = self.registry.release(str(actor.name), actor_path, forget=forget)
             if cell is not None:

@@ -138,10 +138,9 @@ class Life:
 
     def _why(self, reason: Exit) -> CliffracerError:
         if self.is_running:
-            verdict = self._root.reports.verdict
-            return TreeFailed(
-                verdict or f"the tree {self._tree.id!r} ended: {reason}", is_clean=not verdict and is_clean(reason)
-            )
+            reports = self._root.reports
+            why = reports.verdict or f"the tree {self._tree.id!r} ended: {reason}"
+            return TreeFailed(why, is_clean=is_clean(reason) and not reports.has_given_up)
         return StartFailed(f"the tree {self._tree.id!r} did not start: {reason}")
 
     def _fail(self, failure: CliffracerError | SystemExit | KeyboardInterrupt) -> None:

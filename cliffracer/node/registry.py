@@ -43,7 +43,7 @@ class Registry:
             AlreadyStarted: Another one has.
         """
         cell, pool = self._cells.get(name), self._pools.get(name)
-        owner = cell.owner if cell is not None else ""
+        owner = cell.owner if cell is not None and not cell.is_free else ""
         owner = pool[0] if pool is not None else owner
         if owner and owner != path:
             raise AlreadyStarted(
@@ -63,9 +63,10 @@ class Registry:
         self.require_free(spec.name, path)
         cell = self._cells.get(spec.name)
         handlers = spec.start.actor.__handlers__
-        if cell is None or not (cell.owner or (cell.handlers is handlers and cell.queue.options == spec.mailbox)):
+        same = cell is not None and cell.handlers is handlers and cell.queue.options == spec.mailbox
+        if cell is None or not (same and cell.owner == path):
             cell = self._cells[spec.name] = Cell(spec.name, handlers, spec.mailbox, host)
-        cell.owner = path
+        cell.owner, cell.is_free = path, False
         return cell
 
     def release(self, name: str, path: str, *, forget: bool) -> Cell | None:
@@ -73,7 +74,7 @@ class Registry:
         cell = self._cells.get(name)
         if cell is None or cell.owner != path:
             return None
-        cell.owner = ""
+        cell.is_free = True
         if forget:
             del self._cells[name]
         return cell
@@ -131,9 +132,12 @@ class Registry:
         """
         return _find(self._records, path)
 
-    def forget(self, path: str) -> None:
-        """Forget the child at `path`."""
+    def forget(self, path: str, *, below: bool) -> None:
+        """Forget the child at `path`, and what was `below` it."""
         self._records.pop(path, None)
+        if below:
+            for inner in [known for known in self._records if known.startswith(f"{path}/")]:
+                del self._records[inner]
 
     # Supervisors
 

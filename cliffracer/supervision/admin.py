@@ -15,7 +15,7 @@ from cliffracer.envelope import Message, current_message
 from cliffracer.errors import AdminError, JobStopped, NoChild, NoSupervisor, TooManyChildren, WouldWaitForItself
 from cliffracer.supervision.host import TreeHost
 from cliffracer.supervision.orders import delete, restart, start_new, terminate
-from cliffracer.supervision.process import Process
+from cliffracer.supervision.process import Process, asking_process
 from cliffracer.supervision.spec import (
     ChildSpec,
     FunctionStart,
@@ -68,6 +68,8 @@ class ChildCounts(Struct, frozen=True):
 
 class _AdminHost(TreeHost, Protocol):
     def find_supervisor(self, path: str) -> SupervisorProcess: ...
+
+    def find_process_of(self, name: str) -> Process | None: ...
 
 
 class SupervisorRef:
@@ -201,10 +203,12 @@ class SupervisorRef:
         return await supervisor.order(run)
 
     def _asking(self) -> str:
-        """Return the path of the actor that asks, or nothing."""
+        """Return the path of the actor or function that asks, or nothing."""
         current = current_message.get()
-        process = None if current is None else self._host.find_process_of(current.to)
-        return process.record.path if isinstance(process, Process) else ""
+        process = asking_process.get()
+        if current is not None and current.to:
+            process = self._host.find_process_of(current.to)
+        return process.record.path if process is not None else ""
 
     def _refuse_suicide(self, supervisor: SupervisorProcess, id: str) -> None:
         asking, asked = self._asking(), f"{supervisor.path}/{id}"

@@ -13,10 +13,12 @@ from cliffracer.envelope import Message, current_message
 from cliffracer.errors import Ignore
 from cliffracer.exits import Exit, Normal
 from cliffracer.supervision.host import TreeHost
-from cliffracer.supervision.process import Body, Process, Stoppable
+from cliffracer.supervision.process import Body, Process, Stoppable, asking_process
 from cliffracer.supervision.spec import FunctionStart, PoolStart, Tree, TreeStart
 
 __all__ = ["Inner", "Supervise", "body_of"]
+
+_ON_STOP = 5.0  # seconds for on_stop after a crash, where the spec says nothing of seconds
 
 
 class Inner(Stoppable, Protocol):
@@ -62,8 +64,8 @@ def body_of(process: Process, host: TreeHost, supervise: Supervise) -> Body:
 
 
 def _settle(process: Process, host: TreeHost) -> None:
-    process.settle()
-    host.process_started(process)
+    if process.settle():
+        host.process_started(process)
 
 
 class _ActorBody:
@@ -76,7 +78,10 @@ class _ActorBody:
         self._host = host
         process.inner = self._cell
         self._cell.process = process
-        stop_time = inf if isinstance(spec.shutdown, str) else spec.shutdown
+        # It ends by itself here, and nobody waits who could kill it, so "brutal_kill" says nothing.
+        stop_time = _ON_STOP if spec.shutdown == "brutal_kill" else inf
+        if not isinstance(spec.shutdown, str):
+            stop_time = spec.shutdown
         self._incarnation = Incarnation(
             self._cell, start, host, incarnation=process.record.incarnation, stop_time=stop_time
         )
@@ -86,8 +91,9 @@ class _ActorBody:
         return await self._incarnation.start(self._on_started)
 
     async def _on_started(self) -> None:
-        await self._host.admit(self._cell)
-        _settle(self._process, self._host)
+        if not self._process.is_abandoned:
+            await self._host.admit(self._cell)
+            _settle(self._process, self._host)
 
     @property
     def context(self) -> Context | None:
@@ -114,6 +120,7 @@ class _FunctionBody:
         start, process = self._start, self._process
         # What it calls has deadlines of its own, and nobody waits for it.
         current_message.set(Message("", "run"))
+        asking_process.set(process)
         try:
             if _says_when_started(start.function):
                 result = await start.function(*start.args, **start.kwargs, task_status=_Status(process, self._host))

@@ -1,7 +1,7 @@
 """One incarnation of a child: it starts, runs, is asked to stop, is cancelled, is gone."""
 
 from collections.abc import Awaitable
-from contextvars import Context
+from contextvars import Context, ContextVar
 from enum import Enum
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from cliffracer.observe.logs import Logger
 from cliffracer.observe.stacks import stack_of
 from cliffracer.supervision.spec import ChildSpec
 
-__all__ = ["Body", "ChildRecord", "Keeper", "Process", "ProcessState", "Stoppable"]
+__all__ = ["Body", "ChildRecord", "Keeper", "Process", "ProcessState", "Stoppable", "asking_process"]
 
 
 class ChildRecord:
@@ -40,6 +40,10 @@ class ChildRecord:
         self.last_crash: Crashed | None = None
         self.last_crash_at = 0.0
         self.process: Process | None = None
+
+
+asking_process: ContextVar["Process | None"] = ContextVar("asking_process", default=None)
+"""The function child whose code runs. An actor is known by the message in hand."""
 
 
 class ProcessState(Enum):
@@ -76,6 +80,10 @@ class Stoppable(Protocol):
 
     def kill(self) -> bool:
         """End at once, and return True; or return False: then its task is to be cancelled."""
+        ...
+
+    def stack(self) -> list[str]:
+        """Return where tasks of its own stand, the outermost call of each first."""
         ...
 
     def request_stop(self, reason: Exit, *, ordered: bool = True) -> None:
@@ -115,7 +123,9 @@ class Process:
         "handle",
         "has_started",
         "inner",
+        "is_abandoned",
         "keeper",
+        "leaves",
         "reason",
         "record",
         "spec",
@@ -141,6 +151,8 @@ class Process:
         self.state = ProcessState.STARTING
         self.has_started = False
         self.was_ignored = False  # it declined to start
+        self.is_abandoned = False  # it took too long to start: whatever it says now, it has not
+        self.leaves = False  # it wants the whole program to end
         self.reason: Exit = Killed()
         self.stop_requested: Exit | None = None
         self.started_at = 0.0
@@ -204,12 +216,11 @@ class Process:
 
     def _conclude(self, error: BaseException | None) -> bool:
         """Note that it has ended, and tell all who are to know; return whether `error` goes no further."""
-        leaves = False
         if isinstance(error, Ignore) and not self.has_started:
             self.was_ignored = True
             self.reason = Shutdown(str(error))
         elif isinstance(error, KeyboardInterrupt | SystemExit):
-            leaves = True
+            self.leaves = True
             self.reason = crash_of(error)
             self.keeper.process_leaves(self, error)
         elif isinstance(error, Exception) and not is_outside_force(error):
@@ -220,16 +231,19 @@ class Process:
             self.record.last_crash = self.reason
         self._change(ProcessState.ENDED)
         # Who leaves is not restarted: the program ends.
-        self.keeper.process_ended(self, tell=self.has_started and not leaves)
+        self.keeper.process_ended(self, tell=self.has_started and not self.leaves)
         watchers, self._watchers = self._watchers, None
         for watcher in watchers or ():
             watcher.tell(self.reason, self.record.incarnation)
-        return leaves or isinstance(error, Exception)
+        return self.leaves or isinstance(error, Exception)
 
-    def settle(self) -> None:
-        """Note that it has started."""
+    def settle(self) -> bool:
+        """Note that it has started; return False if nobody waits for that any more."""
+        if self.is_abandoned:
+            return False
         self.has_started = True
         self._change(ProcessState.RUNNING)
+        return True
 
     def crashed(self, error: BaseException) -> Crashed:
         """Note that it ends with `error`, and log that; actors do so themselves."""
@@ -310,4 +324,5 @@ class Process:
 
     def stack(self) -> list[str]:
         """Return where it stands, the outermost call first."""
-        return [] if self.handle is None else stack_of(self.handle.coro)
+        own = [] if self.handle is None else stack_of(self.handle.coro)
+        return own if self.inner is None else [*own, *self.inner.stack()]

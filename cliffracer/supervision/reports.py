@@ -19,7 +19,7 @@ __all__ = ["Reports"]
 class Reports:
     """The log of one supervisor."""
 
-    __slots__ = ("_log", "_path", "max_restarts", "max_seconds", "verdict")
+    __slots__ = ("_log", "_path", "has_given_up", "max_restarts", "max_seconds", "verdict")
 
     def __init__(self, log: Logger, path: str, max_restarts: int, max_seconds: float) -> None:
         """Begin.
@@ -34,8 +34,9 @@ class Reports:
         self._path = path
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
+        self.has_given_up = False
         self.verdict = ""
-        """Why it gave up, for the person who reads the last line of the log; empty unless it did."""
+        """Why it ended by itself, for the person who reads the last line of the log; empty unless it did."""
 
     def started(self, process: Process) -> None:
         """A child has started."""
@@ -94,6 +95,7 @@ class Reports:
     def gave_up(self, step: GiveUp, incarnation: int) -> None:
         """The restart intensity is exceeded."""
         budget = f"more than {self.max_restarts} restarts within {self.max_seconds} s"
+        self.has_given_up = True
         self.verdict = f"supervisor {self._path!r} gave up after {budget}; last, {step.id!r} {step.reason}"
         self._log.error(
             "supervisor_gave_up",
@@ -132,6 +134,7 @@ class Reports:
 
     def shut_down_by_itself(self, id: str) -> None:
         """The end of a significant child ends the supervisor."""
+        self.verdict = f"supervisor {self._path!r} shut itself down: {id!r}, which is significant, has ended"
         self._log.info("supervisor_shut_down_by_itself", child=id)
 
     def stopped(self, processes: Iterable[Process]) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "as_child",
     "check_fits",
     "names_in",
+    "pools_at",
     "without_arguments",
 ]
 
@@ -377,6 +378,15 @@ def actors_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[
     elif isinstance(tree, Supervisor):
         for inner in tree.children:
             yield from actors_at(inner, f"{path}/{inner.id}")
+
+
+def pools_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[Any]]]:
+    """Yield the path and the spec of each pool in `spec`, which stands at `path`, that is known before it starts."""
+    if isinstance(spec.start, PoolStart):
+        yield path, spec
+    elif isinstance(spec.start, Supervisor):
+        for inner in spec.start.children:
+            yield from pools_at(inner, f"{path}/{inner.id}")
 
 
 def names_in(spec: ChildSpec[Any]) -> Iterator[str]:

@@ -1,21 +1,18 @@
 """How children are stopped: asked, given their time, cancelled, and waited for."""
 
+import heapq
 from collections.abc import Iterable
+from math import inf
 
 import anyio
 
-from cliffracer.exits import Shutdown
+from cliffracer.exits import Exit, Shutdown
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import Process
 
-__all__ = ["stop_all", "stop_one", "wait_gone"]
+__all__ = ["stop_all", "wait_gone"]
 
 _REPORT_AGAIN = 60.0  # seconds between two reports of the same child that does not end, at most
-
-
-async def stop_one(process: Process, grace: float, log: Logger) -> None:
-    """Stop `process` as its spec says, and return when it is gone; see `stop_all`."""
-    await stop_all([process], grace, log)
 
 
 async def stop_all(processes: Iterable[Process], grace: float, log: Logger) -> None:
@@ -29,48 +26,94 @@ async def stop_all(processes: Iterable[Process], grace: float, log: Logger) -> N
         grace: Seconds from the cancellation of one until it is reported as `child_unkillable`.
         log: Where to.
     """
-    left = [process for process in processes if not process.has_ended]
-    if not left:
-        return
-    began = anyio.current_time()
-    for process in left:
+    countdown = _Countdown(grace, log)
+    for process in processes:
+        if process.has_ended:
+            continue
+        countdown.add(process)
         if process.spec.shutdown == "brutal_kill":
-            process.kill()
+            countdown.kill(process)
         else:
             process.request_stop(Shutdown())
-    patience = {process.spec.shutdown for process in left if not isinstance(process.spec.shutdown, str)}
-    # One timer for each distinct time, the shortest first.
-    for seconds in sorted(patience):
-        due = [process for process in left if process.spec.shutdown == seconds]
-        with anyio.move_on_after(began + seconds - anyio.current_time()):
-            for process in due:
-                await process.wait_ended()
-        for process in due:
-            if not process.has_ended:
-                process.kill()
-    for process in left:
-        if process.spec.shutdown == "infinity":
-            await process.wait_ended()
-        else:
-            await wait_gone(process, grace, log)
+            if not isinstance(process.spec.shutdown, str):
+                countdown.kill_in(process, process.spec.shutdown)
+    await countdown.run()
 
 
 async def wait_gone(process: Process, grace: float, log: Logger) -> None:
     """Wait until a cancelled process is gone, and report it if that takes longer than `grace` seconds."""
-    if process.spec.is_supervisor:
-        await process.wait_ended()  # what hangs is below, and is reported there
-        return
-    began, wait = anyio.current_time(), grace
-    with anyio.move_on_after(grace):
-        await process.wait_ended()
-    while not process.has_ended:
-        log.error(
+    countdown = _Countdown(grace, log)
+    if not process.has_ended:
+        countdown.add(process)
+        countdown.killed(process)
+    await countdown.run()
+
+
+class _Countdown:
+    """Waits for processes, and does what is due to each meanwhile. Meets `Watcher`."""
+
+    def __init__(self, grace: float, log: Logger) -> None:
+        self._grace = grace
+        self._log = log
+        self._left = 0
+        self._all_gone = anyio.Event()
+        # When, a number, of which, for how long it has been cancelled then, and how long the wait until then is; no
+        # time at all means that it is to be cancelled.
+        self._due: list[tuple[float, int, Process, float, float]] = []
+        self._number = 0
+
+    def add(self, process: Process) -> None:
+        """Wait for `process`, too."""
+        self._left += 1
+        process.watch(self)
+
+    def tell(self, reason: Exit, incarnation: int) -> None:
+        """Hear that one of them has ended."""
+        del reason, incarnation
+        self._left -= 1
+        if not self._left:
+            self._all_gone.set()
+
+    def kill(self, process: Process) -> None:
+        """Cancel `process`."""
+        process.kill()
+        self.killed(process)
+
+    def kill_in(self, process: Process, seconds: float) -> None:
+        """Cancel `process`, if it is still there after so many seconds."""
+        self._schedule(seconds, process, 0.0)
+
+    def killed(self, process: Process) -> None:
+        """Note that `process` was cancelled just now."""
+        if not process.spec.is_supervisor:  # what hangs is below that, and is reported there
+            self._schedule(self._grace, process, self._grace)
+
+    async def run(self) -> None:
+        """Return when all are gone."""
+        while self._left:
+            with anyio.CancelScope(deadline=self._due[0][0] if self._due else inf):
+                await self._all_gone.wait()
+            now = anyio.current_time()
+            while self._left and self._due and self._due[0][0] <= now:
+                _, _, process, cancelled_for, waited = heapq.heappop(self._due)
+                if process.has_ended:
+                    continue
+                if not cancelled_for:
+                    self.kill(process)
+                else:
+                    self._report(process, cancelled_for, waited)
+
+    def _report(self, process: Process, cancelled_for: float, waited: float) -> None:
+        self._log.error(
             "child_unkillable",
             child=process.id,
             incarnation=process.record.incarnation,
-            seconds=round(anyio.current_time() - began, 3),
+            seconds=round(cancelled_for, 3),
             stack=process.stack(),
         )
-        wait = min(max(wait, 1.0) * 2, _REPORT_AGAIN)
-        with anyio.move_on_after(wait):
-            await process.wait_ended()
+        wait = min(max(waited, 1.0) * 2, _REPORT_AGAIN)
+        self._schedule(wait, process, cancelled_for + wait)
+
+    def _schedule(self, seconds: float, process: Process, cancelled_for: float) -> None:
+        self._number += 1
+        heapq.heappush(self._due, (anyio.current_time() + seconds, self._number, process, cancelled_for, seconds))

@@ -39,7 +39,18 @@ class ChildState(Enum):
 
 
 class _Child:
-    __slots__ = ("awaited", "budget", "counted", "failures", "incarnation", "reason", "spec", "started_at", "state")
+    __slots__ = (
+        "attempts",
+        "awaited",
+        "budget",
+        "counted",
+        "failures",
+        "incarnation",
+        "reason",
+        "spec",
+        "started_at",
+        "state",
+    )
 
     def __init__(self, spec: ChildSpec[Any]) -> None:
         self.spec = spec
@@ -47,6 +58,7 @@ class _Child:
         self.incarnation = 0
         self.reason: Exit | None = None  # why it ended last
         self.started_at = 0.0
+        self.attempts = 0  # failed starts since it ran last
         self.failures = 0  # crashes and failed starts in a row, for the back-off
         self.counted = False  # the restart it waits for is in the window already
         self.awaited = False  # stopped with its group, which is to be started again: its name is kept
@@ -103,6 +115,7 @@ class Machine:
         child = self._children[id]
         child.state, child.incarnation, child.started_at = ChildState.RUNNING, incarnation, now
         child.counted = child.awaited = False
+        child.attempts = 0
 
     def ignored(self, id: str) -> list[Step]:
         """The child declined to start; that is no failure, and what was to follow goes on."""
@@ -115,10 +128,9 @@ class Machine:
         child.reason = reason
         if not self._started:
             return [*self._stop_all(), End(NotStarted(id, reason))]
-        child.state = ChildState.RESTARTING
-        delay = 0.0 if child.spec.backoff is None else child.spec.backoff.seconds(child.failures, self._chance())
-        child.failures += 1
-        return [RetryLater(id, delay)]
+        child.state, child.counted = ChildState.RESTARTING, False
+        child.attempts += 1
+        return [RetryLater(id, self._next_delay(child))]
 
     def stopped(self, id: str) -> None:
         """A child that was to be stopped is gone, however it ended."""
@@ -134,15 +146,8 @@ class Machine:
         child.reason = reason
         if not self.restarts(id, reason):
             return self._end_for_good(child)
-        backoff = child.spec.backoff
-        if backoff is None:
-            child.failures = 0
-            return self._restart(child, now)
-        if now - child.started_at >= backoff.maximum:
-            child.failures = 0
-        delay = backoff.seconds(child.failures, self._chance())
-        child.failures += 1
-        return self._restart(child, now, delay)
+        self._note_run(child, now)
+        return self._restart(child, now, self._next_delay(child))
 
     def retry(self, id: str, now: float) -> list[Step]:
         """The note of a `RetryLater` came up. It is void if the child is not waiting for it any more."""
@@ -151,7 +156,7 @@ class Machine:
             return []
         if child.counted:
             child.counted = False  # should this attempt fail, the next one counts
-            return self._bring_up(child)
+            return self._bring_up(child, now)
         return self._restart(child, now)
 
     def stop(self, reason: Exit) -> list[Step]:
@@ -174,10 +179,10 @@ class Machine:
         if child is not None and child.state is ChildState.RUNNING:
             raise AlreadyStarted(f"a child {spec.id!r} runs already; terminate it first, or give this one another id.")
         if child is not None:
-            raise AlreadyPresent(
-                f"a child {spec.id!r} is known already, and {child.state.value}; "
-                "start that with restart_child, or take it out with delete_child."
-            )
+            fix = "start that with restart_child, or take it out with delete_child."
+            if child.state is ChildState.RESTARTING:
+                fix = "wait for that, or call it off with terminate_child."
+            raise AlreadyPresent(f"a child {spec.id!r} is known already, and {child.state.value}; {fix}")
         if self._max_children is not None and len(self._children) >= self._max_children:
             raise TooManyChildren(f"there are {len(self._children)} of max_children={self._max_children} already.")
         self._children[spec.id] = _Child(spec)
@@ -200,10 +205,10 @@ class Machine:
             steps.append(StopChild(id))
         if child.state is ChildState.RESTARTING:
             # The rest of its group is given up with it, until somebody starts it, or the next group restart.
-            for other in self._children.values():
-                if other is not child and other.awaited:
-                    other.awaited = False
-                    steps.append(Dismiss(other.spec.id))
+            for other in self._abandoned_with(child):
+                other.awaited = False
+                steps.append(Dismiss(other.spec.id))
+        child.failures = child.attempts = 0
         self._forget(child)
         return [*steps, Dismiss(id)]
 
@@ -271,7 +276,7 @@ class Machine:
     def _restart(self, child: _Child, now: float, delay: float = 0.0) -> list[Step]:
         id, window = child.spec.id, child.budget or self._intensity
         reason = child.reason or Shutdown()
-        attempt = child.failures if child.state is ChildState.RESTARTING else 0
+        attempt = child.attempts
         if not window.add(now):
             child.state = ChildState.STOPPED
             if child.budget is None:
@@ -280,24 +285,25 @@ class Machine:
             return [GiveUpChild(id, reason, attempt), Dismiss(id)]
         notice = Restarting(id, reason, window.count(now), attempt, delay)
         if not delay:
-            return [notice, *self._bring_up(child)]
-        stops = self._take_down(child)
+            return [notice, *self._bring_up(child, now)]
+        stops = self._take_down(child, now)
         child.state, child.counted = ChildState.RESTARTING, True
         return [notice, *stops, RetryLater(id, delay)]
 
-    def _bring_up(self, child: _Child) -> list[Step]:
+    def _bring_up(self, child: _Child, now: float) -> list[Step]:
         """Stop what runs of the group, and start all of it."""
-        stops = self._take_down(child)
+        stops = self._take_down(child, now)
         starts: list[Step] = [StartChild(member.spec.id) for member in self._group(child)]
         return [*stops, *starts]
 
-    def _take_down(self, child: _Child) -> list[Step]:
+    def _take_down(self, child: _Child, now: float) -> list[Step]:
         """Stop what runs of the group, which is to be started again."""
         stops: list[Step] = []
         dismissals: list[Step] = []
         child.state = ChildState.STOPPED
         for member in reversed(self._group(child)):
             if member.state is ChildState.RUNNING:
+                self._note_run(member, now)
                 stops.append(StopChild(member.spec.id))
             else:
                 member.state = ChildState.STOPPED
@@ -308,6 +314,38 @@ class Machine:
             else:
                 member.awaited = True
         return [*stops, *dismissals]
+
+    def _note_run(self, child: _Child, now: float) -> None:
+        """Note that an incarnation has come to its end: if it was long enough, the back-off begins anew."""
+        backoff = child.spec.backoff
+        if backoff is None or now - child.started_at >= backoff.maximum:
+            child.failures = 0
+
+    def _next_delay(self, child: _Child) -> float:
+        """Return how long to wait for the next start, and count this failure."""
+        backoff = child.spec.backoff
+        if backoff is None:
+            return 0.0
+        delay = backoff.seconds(child.failures, self._chance())
+        child.failures += 1
+        return delay
+
+    def _abandoned_with(self, child: _Child) -> list[_Child]:
+        """Return who waits only for the restart of `child`."""
+        for_others = [
+            member
+            for other in self._children.values()
+            if other is not child and other.state is ChildState.RESTARTING
+            for member in self._group(other)
+        ]
+        return [
+            member
+            for member in self._group(child)
+            if member is not child
+            and member.awaited
+            and member.state is ChildState.STOPPED
+            and member not in for_others
+        ]
 
     def _group(self, child: _Child) -> list[_Child]:
         """Return who is restarted together with `child`, in start order."""

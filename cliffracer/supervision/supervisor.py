@@ -47,7 +47,7 @@ from cliffracer.supervision.steps import (
     StopAll,
     StopChild,
 )
-from cliffracer.supervision.stopping import stop_all, stop_one, wait_gone
+from cliffracer.supervision.stopping import stop_all, wait_gone
 from cliffracer.supervision.strategy import Machine
 
 __all__ = ["SupervisorProcess"]
@@ -92,6 +92,7 @@ class SupervisorProcess:
         self._stop_ordered = False
         self._main = anyio.CancelScope()  # what is cancelled if this is killed
         self._doomed: tuple[Process, ...] | None = None  # the children that it had then
+        self._is_up = False  # all children of the spec have started
         self._is_over = False
         self._ids = 0
         self.jobs = 0  # of a task supervisor: those that run, or are about to
@@ -119,6 +120,10 @@ class SupervisorProcess:
             self._doomed = (*self.processes.values(), *self._awaited)
             self._main.cancel()
         return True
+
+    def stack(self) -> list[str]:
+        """Its children are reported by themselves."""
+        return []
 
     async def order(self, run: Callable[[], Awaitable[Any]]) -> Any:
         """Have the supervisor await `run()` when its turn comes, and return what that returns.
@@ -183,6 +188,7 @@ class SupervisorProcess:
         reason = await self.carry_out(self.machine.start())
         if reason is None and not self._stop_ordered:
             self.machine.all_started()
+            self._is_up = True
             await on_started()
         while reason is None:
             reason = await self._serve(await self._notices.next())
@@ -202,8 +208,9 @@ class SupervisorProcess:
         """Free the names of children that the next incarnation will not start."""
         for id, spec in self.specs.items():
             if id not in self._lasting:
+                is_supervisor = spec.is_supervisor
                 await self.host.dismiss(spec, self.path_of(id), forget=True)
-                self.host.forget(self.path_of(id))
+                self.host.forget(self.path_of(id), below=is_supervisor)
 
     def _close(self) -> None:
         self._is_over = True
@@ -232,9 +239,11 @@ class SupervisorProcess:
 
     async def carry_out(self, steps: Iterable[Step]) -> Exit | None:
         """Carry out `steps` in order; return why the supervisor ends, or None if it lives."""
-        todo = deque(steps)
+        todo, was_ordered = deque(steps), self._stop_ordered
         while todo:
             match todo.popleft():
+                case StartChild() if self._stop_ordered and not was_ordered:
+                    return None  # the order came while these steps were carried out, and waits in the queue
                 case StartChild(id):
                     todo = await self._start_next(id, todo)
                 case StopChild(id):
@@ -261,6 +270,8 @@ class SupervisorProcess:
         if process.was_ignored:
             self.reports.ignored(process)
             return deque([*self.machine.ignored(id), *todo])
+        if process.leaves and self._is_up:
+            return deque()  # the program ends; nothing is tried again
         if not process.has_started:
             self.reports.start_failed(process, stopping=self._stop_ordered)
             return deque(self.machine.start_failed(id, process.reason))
@@ -326,6 +337,7 @@ class SupervisorProcess:
 
     async def _cut_short(self, process: Process) -> None:
         """End a start that has taken too long, or is not wanted any more."""
+        process.is_abandoned = True
         if isinstance(process.inner, SupervisorProcess):
             process.inner.request_stop(Shutdown())  # what it has started so far stops in order
             await process.wait_ended()
@@ -383,10 +395,7 @@ class SupervisorProcess:
                 self.host.before_stop(process.inner)
         self._awaited = tuple(processes)
         try:
-            if len(processes) == 1:
-                await stop_one(processes[0], self.host.kill_grace, self.log)
-            else:
-                await stop_all(processes, self.host.kill_grace, self.log)
+            await stop_all(processes, self.host.kill_grace, self.log)
         finally:
             self._awaited = ()
         for id in ids:
@@ -397,12 +406,12 @@ class SupervisorProcess:
         """Free the names of a child that will not be started again, and of everybody below it."""
         if id in self._retries:
             self._retries.pop(id).cancel()
-        forget = id not in self.machine
+        forget, is_supervisor = id not in self.machine, self.specs[id].is_supervisor
         await self.host.dismiss(self.specs[id], self.path_of(id), forget=forget)
         if forget:
             del self.specs[id]
             self._lasting.discard(id)
-            self.host.forget(self.path_of(id))
+            self.host.forget(self.path_of(id), below=is_supervisor)
 
     # Tell
 
@@ -410,7 +419,7 @@ class SupervisorProcess:
         # A restart, and giving up, are told with their reason where they are carried out.
         if isinstance(steps[0], Dismiss):
             self.reports.ended(process)
-            if isinstance(process.inner, SupervisorProcess) and process.inner.reports.verdict:
+            if isinstance(process.inner, SupervisorProcess) and process.inner.reports.has_given_up:
                 self.reports.not_restarted(process)
 
     def _tell(self, step: Restarting | GiveUp | GiveUpChild | ShutDownByItself) -> None:

@@ -38,7 +38,7 @@ class LocalBroker:
     """What a nats-server is to NATS: it routes, in the order of arrival."""
 
     def __init__(self) -> None:
-        self._subscriptions: list[_LocalSubscription] = []
+        self._subscriptions: dict[_LocalSubscription, None] = {}  # in order, and quick to take out of
         self._routes: dict[str, list[list[_LocalSubscription]]] = {}
         self._turn = 0
         self._pending: deque[tuple[str, bytes, str, Headers | None]] = deque()
@@ -48,18 +48,18 @@ class LocalBroker:
 
     def add(self, subscription: _LocalSubscription) -> None:
         """Route to `subscription` from now on."""
-        self._subscriptions.append(subscription)
+        self._subscriptions[subscription] = None
         self._routes.clear()
 
     def remove(self, subscription: _LocalSubscription) -> None:
         """Route to `subscription` no more."""
         if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
+            del self._subscriptions[subscription]
             self._routes.clear()
 
     def disconnect(self, owner: "LocalTransport") -> None:
         """Drop all subscriptions of a transport that closes."""
-        self._subscriptions = [s for s in self._subscriptions if s.owner is not owner]
+        self._subscriptions = {s: None for s in self._subscriptions if s.owner is not owner}
         self._routes.clear()
 
     def open_inbox(self, sink: Sink) -> str:
