@@ -48,7 +48,7 @@ class Standing:
         last_word: The reason that the actor gave when it last called `stop`.
     """
 
-    __slots__ = ("_bonds", "_log", "_queue", "host", "incarnation", "last_word", "name")
+    __slots__ = ("_bonds", "_is_over", "_log", "_queue", "host", "incarnation", "last_word", "name")
 
     def __init__(self, name: str, incarnation: int, host: Host, queue: MessageQueue) -> None:
         self.name = name
@@ -56,6 +56,7 @@ class Standing:
         self.host = host
         self.last_word: Exit | None = None
         self._queue = queue
+        self._is_over = False
         # Ten thousand idle actors have neither, unless they used it.
         self._log: Logger | None = None
         self._bonds: Bonds | None = None
@@ -72,10 +73,14 @@ class Standing:
         """The actor's links and monitors."""
         if self._bonds is None:
             self._bonds = Bonds(self.name, self.host, self._queue.put_signal)
+            if self._is_over:
+                self._bonds.release()
         return self._bonds
 
     def stop(self, reason: Exit) -> None:
         """End after the message in hand; a call in `on_stop` changes the reason."""
+        if self._is_over:
+            return  # called by something that outlived the actor; the next incarnation is none of its business
         self.last_word = reason
         self._queue.put_signal(Stop(reason, ordered=False))
 
@@ -86,6 +91,7 @@ class Standing:
 
     def release(self) -> None:
         """Let go of links and monitors: the actor has ended."""
+        self._is_over = True
         if self._bonds is not None:
             self._bonds.release()
 

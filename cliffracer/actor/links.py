@@ -85,11 +85,12 @@ class Bonds:
         self._host = host
         self._put_signal = put_signal
         self._monitors: dict[str, _Monitor] = {}
+        self._is_over = False
 
     def monitor(self, target: Target) -> None:
         """Bring about one `Down` when what runs there now ends; at once if nothing does."""
         key, process = self._host.place_of(target), self._find(target)
-        if key in self._monitors:
+        if key in self._monitors or self._is_over:
             return
         monitor = self._monitors[key] = _Monitor(key, target, process, self._put_signal)
         if process is None:
@@ -106,6 +107,8 @@ class Bonds:
     def link(self, target: Target) -> None:
         """Fall when it falls, and let it fall with us."""
         label, process, own = label_of(target), self._find(target), self._own()
+        if self._is_over:
+            return
         if process is None:
             self._put_signal(Stop(LinkLost(label, None), ordered=False))
         elif own is not None:
@@ -116,7 +119,7 @@ class Bonds:
     def unlink(self, target: Target) -> None:
         """Take a link away, whichever of the two made it."""
         process, own = self._find(target), self._own()
-        if process is not None and own is not None:
+        if process is not None and own is not None and not self._is_over:
             self._part(own, process)
 
     def down_of(self, signal: Fallen) -> Down | None:
@@ -130,6 +133,7 @@ class Bonds:
 
     def release(self) -> None:
         """Let go of all monitors: the actor has ended. Who is linked to it hears of that from its process."""
+        self._is_over = True
         for monitor in self._monitors.values():
             if monitor.process is not None:
                 monitor.process.unwatch(monitor)

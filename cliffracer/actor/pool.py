@@ -1,14 +1,16 @@
 """Several actors of one class behind one name, and which of them gets a message."""
 
+from collections.abc import Callable
+from math import inf
 from typing import Any
 from zlib import crc32
 
 import msgspec
 
-from cliffracer.actor.cell import Cell
+from cliffracer.actor.cell import Cell, CellState
 from cliffracer.actor.handlers import Handler, HandlerTable
 from cliffracer.envelope import Message
-from cliffracer.errors import CallCycle
+from cliffracer.errors import CallCycle, NoActor
 
 __all__ = ["Pool", "partition_of"]
 
@@ -32,14 +34,22 @@ def partition_of(value: Any, size: int) -> int:
 class Pool:
     """The name that the members share. Meets `Destination`."""
 
-    def __init__(self, name: str, handlers: HandlerTable, members: tuple[Cell, ...], key: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        handlers: HandlerTable,
+        members: tuple[str, ...],
+        key: str | None,
+        find: Callable[[str], Cell | None],
+    ) -> None:
         """Put `members` behind `name`.
 
         Args:
             name: The pool's.
             handlers: Those of the class.
-            members: The cells of its actors.
+            members: The names of its actors.
             key: The parameter that decides; None for whichever has the least to do.
+            find: Returns the cell of a name.
         """
         self.name = name
         self.handlers = handlers
@@ -48,6 +58,7 @@ class Pool:
         """Messages from outside that fitted no handler."""
         self._places = {} if key is None else {name: _place_of(handler, key) for name, handler in handlers.items()}
         self._key = key
+        self._find = find
         self._last = 0
 
     @property
@@ -72,10 +83,13 @@ class Pool:
 
         Raises:
             TypeError: Its key is nothing that could be encoded.
+            NoActor: That member does not run, and is not about to.
         """
         number = self._least_busy() if self._key is None else self._by_key(message)
-        cell = self.members[number]
-        message.to = cell.name
+        message.to = self.members[number]
+        cell = self._find(message.to)
+        if cell is None:
+            raise NoActor(message.target, f"no actor {message.to!r} runs on this node")
         return cell
 
     def _by_key(self, message: Message) -> int:
@@ -91,8 +105,12 @@ class Pool:
         # Whoever comes after the last one is asked first, so that idle members take turns.
         size = len(self.members)
         order = [(self._last + step) % size for step in range(1, size + 1)]
-        self._last = min(order, key=lambda number: len(self.members[number].queue) + self.members[number].in_hand)
+        self._last = min(order, key=self._load_of)
         return self._last
+
+    def _load_of(self, number: int) -> float:
+        cell = self._find(self.members[number])
+        return inf if cell is None or cell.state is not CellState.OPEN else len(cell.queue) + cell.in_hand
 
 
 def _place_of(handler: Handler, key: str) -> int | None:

@@ -91,10 +91,11 @@ class TreeEntry(Struct, frozen=True, omit_defaults=True):
         The children of a static supervisor stop one after the other, so it is their sum; those of a dynamic one stop
         all at once, so it is the longest. Infinite if something may take for ever.
         """
-        if isinstance(self.shutdown, float | int):
-            return self.shutdown
-        if self.shutdown == "brutal_kill":
-            return 0.0
+        if self.shutdown != "infinity":
+            # A supervisor that is killed leaves those below it their time: they stop in order, all at once.
+            below = [child.shutdown_seconds() for child in self.children if child.kind not in ("actor", "function")]
+            own = 0.0 if self.shutdown == "brutal_kill" else self.shutdown
+            return own + max(below, default=0.0)
         if self.kind in ("actor", "function"):
             return inf
         times = [child.shutdown_seconds() for child in self.children]

@@ -5,6 +5,7 @@ once.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from cliffracer.errors import (
     CallError,
     InvalidMessage,
     MessageTooLarge,
+    NoActor,
     PayloadTooLarge,
     Refusal,
     TransportError,
@@ -187,7 +189,10 @@ class _Door:
         except ValueError as error:
             return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
         message.correlation = message.correlation or self._host.new_correlation()
-        cell = self._cell.cell_for(message)
+        try:
+            cell = self._cell.cell_for(message)
+        except NoActor as error:
+            return self._refuse(error, subject, payload, reply)
         if cell.name in message.chain and handler.kind is Kind.CALL:
             # Of a plain actor its callers know that; which member of a pool it would be, they do not.
             path = " -> ".join((*message.chain, cell.name))
@@ -219,9 +224,13 @@ class _Door:
             except ValueError as error:
                 self._refuse(InvalidMessage(f"{cell.name}.{name}", str(error)), subject, payload, "")
             else:
-                self._put_or_drop(message, cell.cell_for(message))
+                self._take_event(message)
 
         return take
+
+    def _take_event(self, message: Message) -> None:
+        with suppress(NoActor):  # a member of a pool that does not run; its messages are nobody's
+            self._put_or_drop(message, self._cell.cell_for(message))
 
     def _put_or_drop(self, message: Message, cell: Cell) -> None:
         if cell.state is not CellState.OPEN:

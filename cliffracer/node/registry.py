@@ -9,7 +9,7 @@ from cliffracer.actor.host import Host
 from cliffracer.actor.pool import Pool
 from cliffracer.errors import AlreadyStarted, NoSupervisor
 from cliffracer.supervision.process import ChildRecord
-from cliffracer.supervision.spec import ChildSpec, PoolStart
+from cliffracer.supervision.spec import ChildSpec, PoolStart, Supervisor
 from cliffracer.supervision.supervisor import SupervisorProcess
 
 __all__ = ["Registry"]
@@ -97,13 +97,18 @@ class Registry:
     def is_pooled(self, cell: Cell) -> bool:
         """Tell whether `cell` is a member of a pool: then it hears by way of that."""
         supervisor = self._supervisors.get(cell.owner.rpartition("/")[0])
-        return supervisor is not None and supervisor.is_pool
+        if supervisor is None or not supervisor.is_pool or not isinstance(supervisor.tree, Supervisor):
+            return False
+        return any(member.name == cell.name for member in supervisor.tree.children)
 
     def add_pool(self, spec: ChildSpec[Any], path: str) -> Pool:
         """Put the members of a pool, which have cells by now, behind its name."""
         assert isinstance(spec.start, PoolStart)
-        name, cells = str(spec.name), [self._cells[str(member.name)] for member in spec.start.members.children]
-        pool = Pool(name, cells[0].handlers, tuple(cells), spec.start.key)
+        name, members = str(spec.name), spec.start.members.children
+        one = members[0].start
+        assert isinstance(one, ActorStart)
+        names = tuple(str(member.name) for member in members)
+        pool = Pool(name, one.actor.__handlers__, names, spec.start.key, self._cells.get)
         self._pools[name] = (path, pool)
         return pool
 

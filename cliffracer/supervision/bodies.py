@@ -1,7 +1,7 @@
 """What a process runs: an actor, a function, a supervisor or a pool of actors."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from functools import lru_cache
 from math import inf
@@ -109,7 +109,7 @@ class _FunctionBody:
     context = None
 
     def __init__(self, start: FunctionStart, process: Process, host: TreeHost) -> None:
-        self._start = start
+        self._start: FunctionStart | None = start
         self._process = process
         self._host = host
 
@@ -117,16 +117,12 @@ class _FunctionBody:
         return None
 
     async def live(self) -> Exit:
-        start, process = self._start, self._process
+        process = self._process
         # What it calls has deadlines of its own, and nobody waits for it.
         current_message.set(Message("", "run"))
         asking_process.set(process)
         try:
-            if _says_when_started(start.function):
-                result = await start.function(*start.args, **start.kwargs, task_status=_Status(process, self._host))
-            else:
-                _settle(process, self._host)
-                result = await start.function(*start.args, **start.kwargs)
+            result = await self._call(process)
         except BaseException as error:
             if not is_outside_force(error):
                 if isinstance(error, Ignore) and not process.has_started:
@@ -138,6 +134,15 @@ class _FunctionBody:
         if not process.has_started:
             return process.crashed(RuntimeError("it returned without having called task_status.started()"))
         return result if isinstance(result, get_args(Exit)) else Normal()
+
+    def _call(self, process: Process) -> Coroutine[Any, Any, Any]:
+        # What it is called with is its own business from now on.
+        start, self._start = self._start, None
+        assert start is not None
+        if _says_when_started(start.function):
+            return start.function(*start.args, **start.kwargs, task_status=_Status(process, self._host))
+        _settle(process, self._host)
+        return start.function(*start.args, **start.kwargs)
 
 
 @lru_cache(1024)

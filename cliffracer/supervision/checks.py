@@ -74,23 +74,19 @@ def check_limits(label: str, max_restarts: Any, max_seconds: Any) -> None:
 _RESTARTS = frozenset(get_args(Restart))
 
 
-def check_child_options(id: str, restart: Any, shutdown: Any, start_timeout: Any, *, significant: Any) -> None:
+def check_child_options(label: str, restart: Any, shutdown: Any, start_timeout: Any, *, significant: Any) -> None:
     """Check what a child's spec says of its start and its end."""
     if not isinstance(restart, str) or restart not in _RESTARTS:
-        raise SpecError(f"child {id!r}: restart={restart!r}.", "use 'permanent', 'transient' or 'temporary'.")
+        raise SpecError(f"{label}: restart={restart!r}.", "use 'permanent', 'transient' or 'temporary'.")
     if not _is_shutdown(shutdown):
-        raise SpecError(
-            f"child {id!r}: shutdown={shutdown!r}.", "use seconds (0 or more), 'infinity' or 'brutal_kill'."
-        )
+        raise SpecError(f"{label}: shutdown={shutdown!r}.", "use seconds (0 or more), 'infinity' or 'brutal_kill'.")
     if start_timeout is not None and not (is_seconds(start_timeout) and start_timeout > 0):
-        raise SpecError(
-            f"child {id!r}: start_timeout={start_timeout!r}.", "use seconds above zero, or None for no limit."
-        )
+        raise SpecError(f"{label}: start_timeout={start_timeout!r}.", "use seconds above zero, or None for no limit.")
     if type(significant) is not bool:
-        raise SpecError(f"child {id!r}: significant={significant!r}.", "use True or False.")
+        raise SpecError(f"{label}: significant={significant!r}.", "use True or False.")
     if significant and restart == "permanent":
         raise SpecError(
-            f"child {id!r}: significant=True, and restart='permanent': it never ends, for it is restarted.",
+            f"{label}: significant=True, and restart='permanent': it never ends, for it is restarted.",
             "write .replace(restart='transient', significant=True).",
         )
 

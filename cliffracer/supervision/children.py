@@ -113,11 +113,6 @@ def pool(
         raise SpecError(f"{label}: only actors can be pooled.", "write pool(YourActor, size=4).")
     if type(size) is not int or size < 1:
         raise SpecError(f"{label}: size={size!r}.", "use a whole number, 1 or more.")
-    if one.restart == "temporary":
-        raise SpecError(
-            f"{label}: restart='temporary': once a member has ended, its messages would have nowhere to go.",
-            "use restart='permanent' or 'transient', or a DynamicSupervisor.",
-        )
     check_key(label, one.start.actor, key)
     name = one.name
     member = one.replace(significant=False)

@@ -132,9 +132,9 @@ class Reports:
             reason=str(process.reason),
         )
 
-    def shut_down_by_itself(self, id: str) -> None:
+    def shut_down_by_itself(self, id: str, auto_shutdown: str) -> None:
         """The end of a significant child ends the supervisor."""
-        self.verdict = f"supervisor {self._path!r} shut itself down: {id!r}, which is significant, has ended"
+        self.verdict = f"supervisor {self._path!r} shut itself down: {id!r} has ended (auto_shutdown={auto_shutdown!r})"
         self._log.info("supervisor_shut_down_by_itself", child=id)
 
     def stopped(self, processes: Iterable[Process]) -> None:

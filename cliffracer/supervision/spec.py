@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args
 
 from msgspec import Struct
@@ -141,7 +142,9 @@ class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
         if not isinstance(self.start, _STARTS):
             raise SpecError(f"child {self.id!r}: start={self.start!r}.", CHILD_HELP)
         check_id(self.id, "child")
-        check_child_options(self.id, self.restart, self.shutdown, self.start_timeout, significant=self.significant)
+        check_child_options(
+            f"child {self.id!r}", self.restart, self.shutdown, self.start_timeout, significant=self.significant
+        )
         for field, kind in (("backoff", Backoff), ("budget", Budget)):
             value = getattr(self, field)
             if value is not None and not isinstance(value, kind):
@@ -319,7 +322,7 @@ class TaskSupervisor:
         _fill(self, id, 0, 1.0, "never")
         _fill_max_children(self, max_children)
         object.__setattr__(self, "shutdown", shutdown)
-        check_child_options(id, "temporary", shutdown, None, significant=False)
+        check_child_options(f"TaskSupervisor({id!r})", "temporary", shutdown, None, significant=False)
 
 
 def _fill(tree: "Tree", id: str, max_restarts: int, max_seconds: float, auto_shutdown: AutoShutdown) -> None:
@@ -402,8 +405,10 @@ def names_in(spec: ChildSpec[Any]) -> Iterator[str]:
 def without_arguments(spec: ChildSpec[R]) -> ChildSpec[R]:
     """Return `spec` without what the child is started with."""
     start = spec.start
-    if not isinstance(start, ActorStart | FunctionStart | TreeStart) or not (start.args or start.kwargs):
+    if not isinstance(start, ActorStart | FunctionStart | TreeStart):
         return spec
+    if isinstance(start, FunctionStart | TreeStart) and isinstance(start.function, partial):
+        start = replace(start, function=start.function.func)  # a partial holds arguments, too
     bare = copy(spec)  # not `replace`, which would check once more what has been checked
     force_setattr(bare, "start", replace(start, args=(), kwargs=_NO_KWARGS))
     return bare

@@ -92,7 +92,7 @@ class Machine:
         """
         self._strategy = strategy
         self._intensity = intensity
-        self._auto_shutdown = auto_shutdown
+        self.auto_shutdown = auto_shutdown
         self._is_dynamic = is_dynamic
         self._max_children = max_children
         self._chance = chance
@@ -360,9 +360,9 @@ class Machine:
         """The child ended by itself and is not restarted: that may end the supervisor, too."""
         self._forget(child)
         steps: list[Step] = [Dismiss(child.spec.id)]
-        if not child.spec.significant or self._auto_shutdown == "never":
+        if not child.spec.significant or self.auto_shutdown == "never":
             return steps
-        if self._auto_shutdown == "all_significant" and any(
+        if self.auto_shutdown == "all_significant" and any(
             other.spec.significant and other.state is not ChildState.STOPPED
             for other in self._children.values()
             if other is not child

@@ -93,7 +93,7 @@ class SupervisorProcess:
         self._main = anyio.CancelScope()  # what is cancelled if this is killed
         self._doomed: tuple[Process, ...] | None = None  # the children that it had then
         self._is_up = False  # all children of the spec have started
-        self._is_over = False
+        self._is_ending = False  # it stops its children, for good, and takes no more orders
         self._ids = 0
         self.jobs = 0  # of a task supervisor: those that run, or are about to
 
@@ -144,8 +144,8 @@ class SupervisorProcess:
         Raises:
             NoSupervisor: The supervisor has ended.
         """
-        if self._is_over:
-            raise NoSupervisor(f"the supervisor {self.path!r} has ended.")
+        if self._is_ending:
+            raise NoSupervisor(f"the supervisor {self.path!r} has ended, or is about to.")
         self._notices.put(Order(run, answer))
 
     def new_id(self, label: str) -> str:
@@ -213,7 +213,7 @@ class SupervisorProcess:
                 self.host.forget(self.path_of(id), below=is_supervisor)
 
     def _close(self) -> None:
-        self._is_over = True
+        self._is_ending = True
         for timer in self._retries.values():
             timer.cancel()
         self._notices.refuse_orders(f"the supervisor {self.path!r} ended before it came to that.")
@@ -223,6 +223,8 @@ class SupervisorProcess:
         """Do what `notice` asks for; return why the supervisor ends, or None if it lives."""
         now = self.host.timers.clock()
         match notice:
+            case Exited(id, _, process) if self.processes.get(id) is not process:
+                return None  # it was stopped meanwhile; of that name may run another by now
             case Exited(id, incarnation, process):
                 steps = self.machine.exited(id, incarnation, process.reason, now)
                 if steps:
@@ -240,6 +242,8 @@ class SupervisorProcess:
     async def carry_out(self, steps: Iterable[Step]) -> Exit | None:
         """Carry out `steps` in order; return why the supervisor ends, or None if it lives."""
         todo, was_ordered = deque(steps), self._stop_ordered
+        if todo and isinstance(todo[-1], End):
+            self._is_ending = True
         while todo:
             match todo.popleft():
                 case StartChild() if self._stop_ordered and not was_ordered:
@@ -424,7 +428,7 @@ class SupervisorProcess:
 
     def _tell(self, step: Restarting | GiveUp | GiveUpChild | ShutDownByItself) -> None:
         if isinstance(step, ShutDownByItself):
-            self.reports.shut_down_by_itself(step.id)
+            self.reports.shut_down_by_itself(step.id, self.machine.auto_shutdown)
             return
         spec = self.specs[step.id]
         incarnation = self.host.record_of(self.path_of(step.id)).incarnation
