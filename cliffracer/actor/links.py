@@ -101,6 +101,11 @@ class Bonds:
     def demonitor(self, target: Target) -> None:
         """Take a monitor away; a notice that waits in the mailbox is dropped, too."""
         monitor = self._monitors.pop(self._host.place_of(target), None)
+        if monitor is None:
+            # What is forgotten has no place any more, but its notice may still wait.
+            monitor = next((one for one in self._monitors.values() if one.target == target), None)
+            if monitor is not None:
+                del self._monitors[monitor.key]
         if monitor is not None and monitor.process is not None:
             monitor.process.unwatch(monitor)
 

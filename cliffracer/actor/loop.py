@@ -412,7 +412,7 @@ class Incarnation:
         with anyio.CancelScope() as scope:
 
             def cancel() -> None:
-                self._standing.log.error("actor_stop_timed_out", seconds=self._stop_time, stack=stack_of(hook))
+                self._standing.log.error("actor_stop_timed_out", seconds=self._stop_time, where=stack_of(hook))
                 scope.cancel()
 
             timer = self._host.timers.at(self._clock() + self._stop_time, cancel)

@@ -32,8 +32,8 @@ class Backoff(Struct, frozen=True, forbid_unknown_fields=True):
             So the nodes of a fleet do not all come back in the same moment.
     """
 
-    initial: float = 0.1
-    maximum: float = 30.0
+    initial: float = 1.0
+    maximum: float = 60.0
     factor: float = 2.0
     jitter: float = 0.1
 

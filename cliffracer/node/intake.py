@@ -155,6 +155,18 @@ async def _drain(subscriptions: Sequence[Subscription]) -> None:
 _DRAINED_AT_ONCE = 256
 
 
+def _require_taken(message: Message, handler: Handler, cell: Cell) -> None:
+    """Raise the `CallError` with which a request is refused at once, if it is to be."""
+    if cell.name in message.chain and handler.kind is Kind.CALL:
+        # Of a plain actor its callers know that; which member of a pool it would be, they do not.
+        path = " -> ".join((*message.chain, cell.name))
+        raise CallCycle(message.target, f"{path} would wait for itself")
+    if (refusal := cell.refuse(message)) is not None:
+        raise refusal
+    if cell.queue.is_full:
+        raise full_mailbox(message, cell.queue.options.capacity)
+
+
 class _Door:
     """The way from the transport into one mailbox."""
 
@@ -191,18 +203,11 @@ class _Door:
         message.correlation = message.correlation or self._host.new_correlation()
         try:
             cell = self._cell.cell_for(message)
-        except NoActor as error:
+            if not reply:
+                return self._put_or_drop(message, cell)
+            _require_taken(message, handler, cell)
+        except CallError as error:
             return self._refuse(error, subject, payload, reply)
-        if cell.name in message.chain and handler.kind is Kind.CALL:
-            # Of a plain actor its callers know that; which member of a pool it would be, they do not.
-            path = " -> ".join((*message.chain, cell.name))
-            return self._refuse(CallCycle(message.target, f"{path} would wait for itself"), subject, payload, reply)
-        if not reply:
-            return self._put_or_drop(message, cell)
-        if (refusal := cell.refuse(message)) is not None:
-            return self._refuse(refusal, subject, payload, reply)
-        if cell.queue.is_full:
-            return self._refuse(full_mailbox(message, cell.queue.options.capacity), subject, payload, reply)
         reply_to = _RemoteReply(self._transport, self._intake, reply, message.target, wire_of(payload))
         if handler.kind is Kind.CALL:
             message.reply_to = reply_to

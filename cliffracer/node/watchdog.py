@@ -57,9 +57,9 @@ class Watchdog:
             elif silent >= report_at:
                 # Again after twice the time, and so on.
                 report_at = silent * 2
-                self._log.error("loop_blocked", seconds=round(silent, 1), stack=self._stack())
+                self._log.error("loop_blocked", seconds=round(silent, 1), where=self._stack())
             if time.monotonic() >= self._ends_at:
-                self._log.critical("node_unstoppable", stack=self._stack())
+                self._log.critical("node_unstoppable", where=self._stack())
                 sys.stderr.flush()
                 os._exit(1)
 

@@ -13,7 +13,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "messages_dropped": ("actor", "count", "total", "capacity", "policy"),
     "message_rejected": ("actor", "subject", "problem"),
     "reply_lost": ("target", "problem", "total"),
-    "actor_stop_timed_out": ("seconds", "stack"),
+    "actor_stop_timed_out": ("seconds", "where"),
     # supervision
     "child_crashed": ("supervisor", "child", "incarnation", "incident", "error"),
     "child_started": ("supervisor", "child", "incarnation"),
@@ -46,7 +46,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "child_stopped": ("supervisor", "child", "incarnation", "reason"),
     "child_stopped_badly": ("supervisor", "child", "incarnation", "reason", "incident"),
     "children_stopped_badly": ("supervisor", "count", "reason"),
-    "child_unkillable": ("supervisor", "child", "incarnation", "seconds", "stack"),
+    "child_unkillable": ("supervisor", "child", "incarnation", "seconds", "where"),
     "supervisor_gave_up": (
         "supervisor",
         "child",
@@ -66,8 +66,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_stopped": ("reason",),
     "node_failed": ("reason",),
     "node_stopping_at_once": ("signal",),
-    "node_unstoppable": ("stack",),
-    "loop_blocked": ("seconds", "stack"),
+    "node_unstoppable": ("where",),
+    "loop_blocked": ("seconds", "where"),
     # the broker
     "broker_connected": ("url",),
     "broker_disconnected": ("url",),

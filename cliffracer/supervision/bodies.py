@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from functools import lru_cache
 from math import inf
 from typing import Any, Protocol, get_args
 
@@ -145,8 +144,10 @@ class _FunctionBody:
         return start.function(*start.args, **start.kwargs)
 
 
-@lru_cache(1024)
 def _says_when_started(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    if code is not None and "task_status" not in code.co_varnames:
+        return False  # quick, for jobs by the thousand
     return "task_status" in inspect.signature(function).parameters
 
 

@@ -40,7 +40,8 @@ def not_a_child(start: Any) -> str:
 
 def check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Check that `start` can be called with these arguments."""
-    signature = _signature_of(start)
+    # Only classes are remembered: a function may hold on to anything.
+    signature = _signature_of(start) if isinstance(start, type) else inspect.signature(start)
     if inspect.iscoroutinefunction(start) and "task_status" in signature.parameters and "task_status" not in kwargs:
         kwargs = {**kwargs, "task_status": None}  # the supervisor fills it in
     try:

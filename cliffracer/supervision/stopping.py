@@ -109,7 +109,7 @@ class _Countdown:
             child=process.id,
             incarnation=process.record.incarnation,
             seconds=round(cancelled_for, 3),
-            stack=process.stack(),
+            where=process.stack(),
         )
         wait = min(max(waited, 1.0) * 2, _REPORT_AGAIN)
         self._schedule(wait, process, cancelled_for + wait)

@@ -89,6 +89,7 @@ class SupervisorProcess:
         self._tasks: TaskGroup | None = None
         self._start_in_progress: anyio.CancelScope | None = None
         self._awaited: tuple[Process, ...] = ()  # whose start or end it waits for at this moment
+        self._newest: Process | None = None  # that is being started
         self._stop_ordered = False
         self._main = anyio.CancelScope()  # what is cancelled if this is killed
         self._doomed: tuple[Process, ...] | None = None  # the children that it had then
@@ -176,7 +177,9 @@ class SupervisorProcess:
                     reason = await self._live(on_started)
                 if self._doomed is not None:
                     reason = Killed()
-                    await self._end_doomed(self._doomed)
+                    # It may have started one more before the cancellation got through.
+                    late = () if self._newest is None else (self._newest,)
+                    await self._end_doomed({*self._doomed, *self.processes.values(), *late})
         finally:
             self._close()
             with anyio.CancelScope(shield=True):  # also if it was killed: nobody else knows these names
@@ -246,10 +249,8 @@ class SupervisorProcess:
             self._is_ending = True
         while todo:
             match todo.popleft():
-                case StartChild() if self._stop_ordered and not was_ordered:
-                    return None  # the order came while these steps were carried out, and waits in the queue
                 case StartChild(id):
-                    todo = await self._start_next(id, todo)
+                    todo = await self._start_next(id, todo, was_ordered=was_ordered)
                 case StopChild(id):
                     await self._stop(id)
                 case StopAll(ids):
@@ -266,8 +267,10 @@ class SupervisorProcess:
 
     # Start
 
-    async def _start_next(self, id: str, todo: deque[Step]) -> deque[Step]:
+    async def _start_next(self, id: str, todo: deque[Step], *, was_ordered: bool) -> deque[Step]:
         """Start a child; return what is to be done after that, where `todo` was planned."""
+        if self._stop_ordered and not was_ordered:
+            return deque()  # the order to stop came while these steps were carried out, and waits in the queue
         process = await self.start_child(self.specs[id])
         if process is None:
             return deque()  # the order to stop waits in the queue; what was planned before it is void
@@ -289,7 +292,7 @@ class SupervisorProcess:
         record = self.host.record_of(self.path_of(spec.id))
         record.incarnation += 1
         process = record.process = Process(spec, record, self)
-        self._awaited = (process,)
+        self._awaited, self._newest = (process,), process
         stop_order = self._start_in_progress = anyio.CancelScope()
         try:
             with stop_order:
@@ -299,6 +302,7 @@ class SupervisorProcess:
         finally:
             self._start_in_progress = None
             self._awaited = ()
+        self._newest = None
         if process.has_started:
             self._note_started(process)
         elif stop_order.cancelled_caught and isinstance(process.reason, Killed) and not process.was_ignored:
