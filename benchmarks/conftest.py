@@ -1,27 +1,34 @@
-"""Options, the fixture `compare`, and the one table at the end."""
+"""Options, the fixtures `compare` and `compare_laps`, and the tables at the end."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.figures import SIDES, Contender, Question, Row, as_json, environment, table
+from benchmarks.costs import costs, costs_table
+from benchmarks.figures import Contender, Question, Row, as_json, environment, table
 from benchmarks.jobs import Job, Loop, Report
 from cliffracer.transport.server import run_server
 
-ROUNDS = 7
-SMOKE_COUNT = 300  # messages at most
+SMOKE_COUNT = 300  # messages, or children, at most
 LEGEND = (
-    "Rates: messages a second, median of the rounds. Ratios: median of the ratios of each round (lowest-highest).",
-    "Spread: highest less lowest of our rates, by their median. CPU: processor time a message, ours, control, peer.",
+    "Rates: messages, starts or stops a second, median of the rounds.",
+    "Ratios: median of the ratios of each round (lowest-highest); a row of one round has no range and no spread.",
+    "Spread: highest less lowest of our rates, by their median. CPU: processor time of one, ours, control, peer.",
+)
+COSTS_LEGEND = (
+    "Costs: less is better; ours:control is how many times the control's.",
+    "Growth: the processor time of one start or stop, with ten times as many children; 1.00x is linear time.",
 )
 _ROWS = pytest.StashKey[list[Row]]()
 
 Run = Callable[[Job], Report]
 Compare = Callable[[Question, Loop, Run], Row]
+RunLaps = Callable[[Job], Sequence[Report]]
+CompareLaps = Callable[[Sequence[Question], Loop, RunLaps], list[Row]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,25 +83,41 @@ def clock(request: pytest.FixtureRequest) -> MessageClock:
 
 
 @pytest.fixture
-def compare(clock: MessageClock, benchmark: BenchmarkFixture, pytestconfig: pytest.Config, smoke: bool) -> Compare:
+def compare_laps(
+    clock: MessageClock, benchmark: BenchmarkFixture, pytestconfig: pytest.Config, smoke: bool
+) -> CompareLaps:
+    """Return what puts several questions to all sides at once: each run answers all of them, with a report for each."""
+
+    def put(questions: Sequence[Question], loop: Loop, run: RunLaps) -> list[Row]:
+        if importlib.util.find_spec("uvloop") is None and loop == "uvloop":
+            pytest.skip("uvloop is not installed")
+        rows = [Row(question, loop) for question in questions]
+        question = questions[0]
+
+        def one_round() -> None:
+            turn = len(rows[0].reports["ours"]) % len(question.sides)
+            for side in question.sides[turn:] + question.sides[:turn]:
+                reports = run(_job(question, getattr(question, side), loop, smoke=smoke))
+                for row, report in zip(rows, reports, strict=True):
+                    row.reports[side].append(report)
+                if side == "ours":
+                    clock.advance(reports[0])
+
+        benchmark.pedantic(one_round, rounds=1 if smoke else question.rounds)
+        benchmark.extra_info.update(rows[0].as_dict())
+        benchmark.extra_info["further_laps"] = [row.as_dict() for row in rows[1:]]
+        pytestconfig.stash[_ROWS].extend(rows)
+        return rows
+
+    return put
+
+
+@pytest.fixture
+def compare(compare_laps: CompareLaps) -> Compare:
     """Return what puts a question to all sides, in turns, and takes the figures down."""
 
     def put(question: Question, loop: Loop, run: Run) -> Row:
-        if importlib.util.find_spec("uvloop") is None and loop == "uvloop":
-            pytest.skip("uvloop is not installed")
-        row = Row(question, loop)
-
-        def one_round() -> None:
-            turn = len(row.reports["ours"]) % len(SIDES)
-            for side in SIDES[turn:] + SIDES[:turn]:
-                report = run(_job(question, getattr(question, side), loop, smoke=smoke))
-                row.reports[side].append(report)
-                if side == "ours":
-                    clock.advance(report)
-
-        benchmark.pedantic(one_round, rounds=1 if smoke else ROUNDS)
-        benchmark.extra_info.update(row.as_dict())
-        pytestconfig.stash[_ROWS].append(row)
+        (row,) = compare_laps((question,), loop, lambda job: (run(job),))
         return row
 
     return put
@@ -119,13 +142,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     smoke = bool(config.getoption("--smoke"))
     terminalreporter.section("SMOKE RUN: figures mean nothing, do not quote them" if smoke else "benchmarks")
-    for line in table(rows, smoke=smoke):
+    told = costs(rows)
+    lines: list[str] = []
+    if rates := [row for row in rows if not row.question.as_latency]:
+        lines += [*table(rates, smoke=smoke), *LEGEND, ""]
+    if told:
+        lines += [*costs_table(told, smoke=smoke), *COSTS_LEGEND, ""]
+    for line in lines:
         terminalreporter.write_line(line)
     on = environment()
     versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
     terminalreporter.write_line(f"{on['cpu']}, {on['cores']} cores, {on['system']}, {on['python']}; {versions}")
-    for line in LEGEND:
-        terminalreporter.write_line(line)
     if (path := config.getoption("--json")) is not None:
-        path.write_bytes(as_json(rows, smoke=smoke))
+        path.write_bytes(as_json(rows, told, smoke=smoke))
         terminalreporter.write_line(f"All figures: {path}")

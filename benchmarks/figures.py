@@ -15,7 +15,19 @@ from msgspec import Struct
 from benchmarks.jobs import Loop, Report
 from cliffracer.transport.server import find_server_binary
 
-__all__ = ["Contender", "Floor", "Question", "Row", "Side", "as_json", "environment", "table"]
+__all__ = [
+    "Contender",
+    "Floor",
+    "Question",
+    "Range",
+    "Row",
+    "Side",
+    "aligned",
+    "as_json",
+    "environment",
+    "ratio_text",
+    "table",
+]
 
 Side = Literal["ours", "control", "peer"]
 SIDES: tuple[Side, ...] = ("ours", "control", "peer")
@@ -46,24 +58,42 @@ class Question(Struct, frozen=True):
     """One question; it makes one row for each event loop.
 
     Attributes:
-        name: How the table calls it.
+        name: How the table calls it, with the number of children.
         role: Function in each contender's module.
         ours: Our side.
         control: The least that does the job.
-        peer: Who else does the job.
+        peer: Who else does the job; None if nobody does.
         floor: What is to be reached.
         callers: How many calls may be under way at once.
         one_core: Whether each side is kept on one core.
+        rounds: How often each side is run, in a full run.
+        children: How many are started or stopped; with ten times as many beside it, the growth of the cost is told.
+        most_bytes: How many bytes one of them may hold; None if that is not asked.
+        as_latency: Whether it is told in microseconds, among the costs, and not as a rate.
     """
 
     name: str
     role: str
     ours: Contender
     control: Contender
-    peer: Contender
+    peer: Contender | None = None
     floor: Floor | None = None
     callers: int = 1
     one_core: bool = False
+    rounds: int = 7
+    children: int = 0
+    most_bytes: int | None = None
+    as_latency: bool = False
+
+    @property
+    def label(self) -> str:
+        """What its rows are called."""
+        return f"{self.name}, {self.children:,} children" if self.children else self.name
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Those that take part."""
+        return SIDES if self.peer is not None else ("ours", "control")
 
 
 class Range(Struct, frozen=True):
@@ -90,11 +120,15 @@ class Row:
     def __init__(self, question: Question, loop: Loop) -> None:
         self.question = question
         self.loop: Loop = loop
-        self.reports: dict[Side, list[Report]] = {side: [] for side in SIDES}
+        self.reports: dict[Side, list[Report]] = {side: [] for side in question.sides}
 
     def rate(self, side: Side) -> Range:
         """Return messages per second."""
         return Range.of([report.rate for report in self.reports[side]])
+
+    def bytes_each(self, side: Side) -> Range:
+        """Return by how many bytes the process has grown for each child."""
+        return Range.of([report.resident_bytes / report.count for report in self.reports[side]])
 
     def cpu(self, side: Side) -> float:
         """Return microseconds of processor time per message, of all processes of that side."""
@@ -113,7 +147,7 @@ class Row:
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, for JSON."""
         question = self.question
-        sides = {
+        sides: dict[str, Any] = {
             side: {
                 "label": getattr(question, side).label,
                 "rate": _rounded(self.rate(side)),
@@ -122,15 +156,18 @@ class Row:
                 "count": self.reports[side][0].count,
                 "rates": [round(report.rate, 1) for report in self.reports[side]],
             }
-            for side in SIDES
+            for side in question.sides
         }
+        if question.most_bytes is not None:
+            for side in question.sides:
+                sides[side]["bytes_each"] = _rounded(self.bytes_each(side))
         return {
-            "question": question.name,
+            "question": question.label,
             "loop": self.loop,
             "callers": question.callers,
             **sides,
             "ratio_to_control": _rounded(self.ratio("control")),
-            "ratio_to_peer": _rounded(self.ratio("peer")),
+            "ratio_to_peer": None if question.peer is None else _rounded(self.ratio("peer")),
             "floor": msgspec.to_builtins(question.floor),
             "floor_met": self.floor_met(),
         }
@@ -156,8 +193,12 @@ _HEADINGS = (
 
 def table(rows: Sequence[Row], *, smoke: bool) -> list[str]:
     """Return the lines of the summary, a Markdown table; a smoke run says nothing about floors."""
-    cells = [_HEADINGS, *(_cells(row, judge=not smoke) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADINGS))]
+    return aligned([_HEADINGS, *(_cells(row, judge=not smoke) for row in rows)])
+
+
+def aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the lines of a Markdown table; the first of `cells` are the headings."""
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
     ]
@@ -166,28 +207,30 @@ def table(rows: Sequence[Row], *, smoke: bool) -> list[str]:
 
 
 def _cells(row: Row, *, judge: bool) -> tuple[str, ...]:
-    floor = row.question.floor
+    floor, peer = row.question.floor, row.question.peer
     verdict = "-"
     if floor is not None:
         verdict = f"{floor.ratio:g}x {floor.against}"
         if judge:
             verdict += ": met" if row.floor_met() else ": NOT met"
     return (
-        row.question.name,
+        row.question.label,
         row.loop,
         f"{row.rate('ours').median:,.0f}",
         f"{row.rate('control').median:,.0f}",
-        _ratio(row.ratio("control")),
-        f"{row.rate('peer').median:,.0f} {row.question.peer.label}",
-        _ratio(row.ratio("peer")),
-        f"{row.rate('ours').spread:.0%}",
-        ", ".join(f"{row.cpu(side):.3g}" for side in SIDES),
+        ratio_text(row.ratio("control")),
+        "-" if peer is None else f"{row.rate('peer').median:,.0f} {peer.label}",
+        "-" if peer is None else ratio_text(row.ratio("peer")),
+        "-" if len(row.reports["ours"]) == 1 else f"{row.rate('ours').spread:.0%}",
+        ", ".join(f"{row.cpu(side):.3g}" for side in row.question.sides),
         verdict,
     )
 
 
-def _ratio(ratio: Range) -> str:
-    return f"{ratio.median:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})"
+def ratio_text(ratio: Range) -> str:
+    """Return how the tables show `ratio`; that of a single round has no range."""
+    once = ratio.low == ratio.high
+    return f"{ratio.median:.2f}x" if once else f"{ratio.median:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})"
 
 
 _VERSIONS_OF = (
@@ -234,7 +277,12 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def as_json(rows: Sequence[Row], *, smoke: bool) -> bytes:
+def as_json(rows: Sequence[Row], costs: Sequence[Struct], *, smoke: bool) -> bytes:
     """Return everything that was measured, and on what."""
-    found = {"smoke": smoke, "environment": environment(), "rows": [row.as_dict() for row in rows]}
+    found = {
+        "smoke": smoke,
+        "environment": environment(),
+        "rows": [row.as_dict() for row in rows],
+        "costs": costs,
+    }
     return msgspec.json.format(msgspec.json.encode(found), indent=2)

@@ -14,10 +14,10 @@ from msgspec import structs
 
 from benchmarks.jobs import Job, Report, Stage
 
-__all__ = ["BrokenFigure", "run_call", "run_local", "run_receive"]
+__all__ = ["BrokenFigure", "run_call", "run_local", "run_many", "run_receive"]
 
 _ROOT = Path(__file__).parent.parent
-_PATIENCE = 60.0  # seconds until the next word of a process
+_PATIENCE = 180.0  # seconds until the next word of a process
 _PARTING = 10.0  # seconds until a process that has said all is gone
 
 
@@ -124,6 +124,12 @@ def run_local(job: Job) -> Report:
     """Run a contender that needs one process."""
     with Worker(job) as worker:
         return _complete(job, worker.expect("done"))
+
+
+def run_many(job: Job) -> tuple[Report, Report]:
+    """Run a contender that starts many, and then stops them; return a report of each."""
+    with Worker(job) as worker:
+        return _complete(job, worker.expect("started")), _complete(job, worker.expect("done"))
 
 
 def run_receive(job: Job, *, url: str, check_publisher: bool) -> Report:

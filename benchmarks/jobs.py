@@ -9,7 +9,7 @@ from msgspec import Struct
 __all__ = ["Job", "Loop", "Report", "Stage", "hear", "say"]
 
 Loop = Literal["asyncio", "uvloop"]
-Stage = Literal["ready", "warm", "done"]
+Stage = Literal["ready", "warm", "started", "done"]
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -40,12 +40,13 @@ class Report(Struct, frozen=True, kw_only=True):
     """What a process says of itself.
 
     Attributes:
-        stage: "ready" to begin, "warm" after the warm-up, "done" with figures.
+        stage: "ready" to begin, "warm" after the warm-up, "started" with the figures of the start, "done" with figures.
         loop: Module of the loop that really ran; empty without one.
         handled: Messages handled since the process began, warm-up included.
         count: Messages while the clock ran.
         seconds: What the clock showed.
         cpu_seconds: Time on a processor meanwhile.
+        resident_bytes: How much more memory it held afterwards; where nobody asks for that, nought.
         problems: What went wrong; one is enough to void the figures.
     """
 
@@ -55,6 +56,7 @@ class Report(Struct, frozen=True, kw_only=True):
     count: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    resident_bytes: int = 0
     problems: tuple[str, ...] = ()
 
     @property

@@ -1,6 +1,5 @@
 """Backends, a real server, and a logger that remembers: for all tests."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,37 +13,13 @@ from hypothesis import settings as hypothesis_settings
 from cliffracer import Node, Settings, Supervisor
 from cliffracer.observe.logs import Logger
 from cliffracer.transport.server import run_server
+from tests.virtual_time import JumpingLoop
 
 # A busy machine is no reason to fail.
 hypothesis_settings.register_profile("cliffracer", deadline=None)
 hypothesis_settings.load_profile("cliffracer")
 
 LogLines = list[MutableMapping[str, Any]]
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop with a clock like trio's MockClock: it stands still, and jumps where only timers are waited for.
-
-    With a socket open, the other end may have something to say, and time is real.
-    """
-
-    _virtual = 0.0
-    _last_look = 0.0
-
-    def time(self) -> float:
-        now = super().time()
-        if self._has_sockets():
-            self._virtual += now - self._last_look
-        self._last_look = now
-        return self._virtual
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled and not self._has_sockets():
-            self._virtual = max(self._virtual, self._scheduled[0].when())
-        super()._run_once()
-
-    def _has_sockets(self) -> bool:
-        return len(self._selector.get_map()) > 1  # one is the loop's own, to be woken by
 
 
 @pytest.fixture(params=["trio", "asyncio"])

@@ -2,14 +2,34 @@
 
 import asyncio
 import contextlib
+import gc
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from time import perf_counter, process_time
+
+from msgspec import structs
 
 from benchmarks.contenders.values import Quote, is_right
 from benchmarks.jobs import Job, Report, hear, say
 
-__all__ = ["AnswerTrial", "CastTrial", "EventTrial", "time_blocking_calls", "time_calls", "time_quotes"]
+__all__ = [
+    "AnswerTrial",
+    "CastTrial",
+    "Census",
+    "EventTrial",
+    "Running",
+    "time_blocking_calls",
+    "time_calls",
+    "time_many",
+    "time_quotes",
+]
 
+Census = Callable[[], Awaitable[int]]
+"""Counts those that have started and live."""
+
+Running = Callable[[range], contextlib.AbstractAsyncContextManager[Census]]
+"""Starts children of those numbers; in the block all of them idle; stops them."""
 
 _SILENCE = 5.0  # seconds without a message after which no more is expected
 
@@ -205,3 +225,37 @@ async def time_quotes(quote: Callable[[int, str, int], Awaitable[Quote]], job: J
         return is_right(await quote(seq, "A1", qty), seq, qty)
 
     return await time_calls(ask, job)
+
+
+async def time_many(running: Running, job: Job) -> Report:
+    """Start many, let them idle and stop them; say what the start took, and return what the stop took.
+
+    Args:
+        running: Starts them, and stops them.
+        job: Says how many.
+    """
+    watch = _Stopwatch()
+    warmup, timed = range(job.warmup), range(job.warmup, job.warmup + job.count)
+    async with running(warmup):
+        pass
+    # These stay to the end: they take the memory that those before them gave back, which would spare the others some.
+    async with running(warmup) as census_of_warmup:
+        tasks, resident = len(asyncio.all_tasks()), _resident_bytes()
+        watch.begin()
+        async with running(timed) as census:
+            watch.end()
+            grown = _resident_bytes() - resident
+            alive = await census_of_warmup() + await census()
+            missing = job.count - (len(asyncio.all_tasks()) - tasks)
+            problems = [f"{missing} children have no task"] if missing > 0 else []
+            say(structs.replace(watch.report(job.count, alive, problems), stage="started", resident_bytes=grown))
+            watch.begin()
+        watch.end()
+        left = len(asyncio.all_tasks()) - tasks
+    return watch.report(job.count, alive, [f"{left} tasks were left"] if left > 0 else [])
+
+
+def _resident_bytes() -> int:
+    """Return how much memory the process holds, garbage excepted."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

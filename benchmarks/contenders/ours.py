@@ -1,15 +1,41 @@
 """Cliffracer: actors in a node, in this process or over NATS."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec import structs
 
-from benchmarks.contenders.measure import AnswerTrial, CastTrial, EventTrial, Tally, time_calls, time_quotes
+from benchmarks.contenders.measure import (
+    AnswerTrial,
+    CastTrial,
+    Census,
+    EventTrial,
+    Tally,
+    time_calls,
+    time_many,
+    time_quotes,
+)
 from benchmarks.contenders.values import EVENT, Order, Quote, quote_for
 from benchmarks.jobs import Job, Report, hear, say
-from cliffracer import Actor, ChildSpec, Mailbox, Node, Settings, Supervisor, call, cast, child, event
+from cliffracer import (
+    Actor,
+    ChildSpec,
+    DynamicSupervisor,
+    Mailbox,
+    Node,
+    Settings,
+    Supervisor,
+    SupervisorRef,
+    call,
+    cast,
+    child,
+    event,
+)
+from cliffracer.observe.logs import LogLevel
 
-__all__ = ["ask", "local_call", "local_cast", "receive", "respond"]
+__all__ = ["ask", "local_call", "local_cast", "many", "receive", "respond", "restart"]
 
 
 class Counter(Actor):
@@ -54,8 +80,39 @@ class Echo(Actor):
         return quote_for(seq, sku, qty)
 
 
-def _node(job: Job, *tree: ChildSpec) -> Node:
-    settings = Settings(nats_url=job.url or "none", log_level="warning")
+class Session(Actor):
+    """Idles."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @call
+    async def get_number(self) -> int:
+        return self.number
+
+
+class Mortal(Actor):
+    """Crashes when told to, and answers how many it has answered."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @cast
+    async def die(self) -> None:
+        raise _Death
+
+    @call
+    async def ask(self) -> int:
+        self.asked += 1
+        return self.asked
+
+
+class _Death(Exception):
+    pass
+
+
+def _node(job: Job, *tree: ChildSpec | Supervisor | DynamicSupervisor, log_level: LogLevel = "warning") -> Node:
+    settings = Settings(nats_url=job.url or "none", log_level=log_level)
     return Node(Supervisor("bench", *tree), settings=settings)
 
 
@@ -134,3 +191,47 @@ async def ask(job: Job) -> None:
         await asyncio.to_thread(hear)
         report = await time_quotes(echo.quote, job)
         say(_with_problems(report, node))
+
+
+async def many(job: Job) -> None:
+    """Start actors under a dynamic supervisor, one after the other, and stop that."""
+    ids = ("first", "kept", "sessions")  # for the warm-up, again, and for the clock
+    async with _node(job, *map(DynamicSupervisor, ids), log_level="critical") as node:
+        unused = iter(ids)
+
+        @asynccontextmanager
+        async def sessions(numbers: range) -> AsyncGenerator[Census, None]:
+            id = next(unused)
+            for number in numbers:
+                spec = child(Session, number).replace(name=f"session-{number}")
+                await node.ref(SupervisorRef, id).start_child(spec)
+            yield partial(_census, node, id, numbers)
+            await node.ref(SupervisorRef, "bench").terminate_child(id)
+
+        say(_with_problems(await time_many(sessions, job), node))
+
+
+async def _census(node: Node, id: str, numbers: range) -> int:
+    """Return how many run under `id`; every hundredth has to answer."""
+    for number in numbers[::100]:
+        if await node.ref(Session, f"session-{number}").get_number() != number:
+            raise RuntimeError(f"session-{number} is another one")
+    if problems := _problems(node):
+        raise RuntimeError("; ".join(problems))
+    return (await node.ref(SupervisorRef, id).count_children()).active
+
+
+async def restart(job: Job) -> None:
+    """Cast what the actor crashes on, and then call it."""
+    tree = Supervisor("mortals", child(Mortal), max_restarts=10**9)
+    async with _node(job, tree, log_level="critical") as node:
+        mortal = node.ref(Mortal)
+
+        async def crash_and_ask(_: int) -> bool:
+            await mortal.die()
+            return await mortal.ask() == 1
+
+        report = await time_calls(crash_and_ask, job)
+        crashed = node.statistics()["mortal"].crashed
+        problems = () if crashed == report.handled else (f"it crashed {crashed} times",)
+        say(structs.replace(report, problems=(*report.problems, *problems)))

@@ -65,6 +65,8 @@ class Watchdog:
 
     def _stack(self) -> list[str]:
         """Return where the loop's thread is, the outermost call first."""
-        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the documented way to see another thread
-        frames = [] if frame is None else traceback.extract_stack(frame)
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the documented way to see another thread  # pyright: ignore[reportPrivateUsage]
+        if frame is None:
+            return []
+        frames = traceback.extract_stack(frame)
         return [f"{one.filename}:{one.lineno} in {one.name}" for one in frames]

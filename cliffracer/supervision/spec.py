@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args
 
 from msgspec import Struct
@@ -407,8 +406,9 @@ def without_arguments(spec: ChildSpec[R]) -> ChildSpec[R]:
     start = spec.start
     if not isinstance(start, ActorStart | FunctionStart | TreeStart):
         return spec
-    if isinstance(start, FunctionStart | TreeStart) and isinstance(start.function, partial):
-        start = replace(start, function=start.function.func)  # a partial holds arguments, too
+    if isinstance(start, FunctionStart | TreeStart):
+        # A partial holds arguments, too.
+        start = replace(start, function=getattr(start.function, "func", start.function))
     bare = copy(spec)  # not `replace`, which would check once more what has been checked
     force_setattr(bare, "start", replace(start, args=(), kwargs=_NO_KWARGS))
     return bare

@@ -144,9 +144,9 @@ class Machine:
         if child is None or child.state is not ChildState.RUNNING or child.incarnation != incarnation:
             return []
         child.reason = reason
+        self._note_run(child, now)
         if not self.restarts(id, reason):
             return self._end_for_good(child)
-        self._note_run(child, now)
         return self._restart(child, now, self._next_delay(child))
 
     def retry(self, id: str, now: float) -> list[Step]:

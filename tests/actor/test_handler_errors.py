@@ -256,7 +256,11 @@ def test_error_shows_the_line_where_the_handler_begins():
     assert linecache.getline(path, int(line)).strip() == "@call(concurrent=2)"
 
 
-RESERVED = ["name", "incarnation", "log", "ref", "publish", "stop", "on_start", "on_stop", "answers"]
+RESERVED = [
+    *("name", "incarnation", "log", "ref", "node", "publish", "stop", "answers"),
+    *("monitor", "demonitor", "link", "unlink"),
+    *("on_start", "on_stop", "on_down"),
+]
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "_private", "__call__"])

@@ -134,6 +134,23 @@ async def test_child_started_by_hand_is_monitored_by_what_start_child_returned(r
     assert [down.ref for down in heard][::2] == [function, tree]
 
 
+@pytest.mark.parametrize("path", ["root/part/idle", "part/idle", "idle"])
+async def test_down_that_waits_is_dropped_by_demonitor_also_if_the_child_is_forgotten_by_then(run_node, path):
+    heard: list[Down] = []
+    async with run_node(child(Watcher, heard), DynamicSupervisor("part")) as node:
+        part = node.ref(SupervisorRef, "part")
+        await part.start_child(child(idle))
+
+        async def change_its_mind(me: Watcher) -> None:
+            me.monitor(ChildRef(path))
+            await part.terminate_child("idle")
+            me.demonitor(ChildRef(path))
+
+        await node.ref(Watcher).do(change_its_mind)
+        await anyio.sleep(1.0)
+    assert heard == []
+
+
 async def test_actor_can_be_monitored_by_its_place_in_the_tree(run_node):
     heard: list[Down] = []
     async with run_node(child(Watcher, heard), Supervisor("part", child(Worker))) as node:

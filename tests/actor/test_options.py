@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cliffracer import Actor, DefinitionError, Mailbox, child
+from cliffracer import Actor, Backoff, DefinitionError, Mailbox, child
 from cliffracer.actor.options import ActorOptions
 
 
@@ -22,6 +22,8 @@ def test_plain_actor_is_permanent_has_five_seconds_to_stop_and_room_for_a_thousa
         restart="permanent",
         shutdown=5.0,
         start_timeout=None,
+        significant=False,
+        backoff=None,
         mailbox=Mailbox(1000, "drop_new"),
         wire="json",
     )
@@ -34,6 +36,8 @@ def test_class_line_sets_every_option():
         restart="transient",
         shutdown="infinity",
         start_timeout=2.5,
+        significant=True,
+        backoff=Backoff(initial=0.5, maximum=10.0),
         mailbox=Mailbox(256, "drop_old"),
         wire="msgpack",
     ):
@@ -44,6 +48,8 @@ def test_class_line_sets_every_option():
         restart="transient",
         shutdown="infinity",
         start_timeout=2.5,
+        significant=True,
+        backoff=Backoff(initial=0.5, maximum=10.0),
         mailbox=Mailbox(256, "drop_old"),
         wire="msgpack",
     )
@@ -68,19 +74,15 @@ def test_restart_is_one_of_otps_three_words(restart):
 
 
 def test_options_are_inherited():
-    class Base(Actor, restart="transient", shutdown=1.0, mailbox=Mailbox(7), wire="msgpack"):
+    class Base(Actor, restart="transient", shutdown=1.0, backoff=Backoff(), mailbox=Mailbox(7), wire="msgpack"):
         pass
 
     class Derived(Base, shutdown=2.0):
         pass
 
     options = Derived.__options__
-    assert (options.restart, options.shutdown, options.mailbox, options.wire) == (
-        "transient",
-        2.0,
-        Mailbox(7),
-        "msgpack",
-    )
+    assert (options.restart, options.shutdown, options.backoff) == ("transient", 2.0, Backoff())
+    assert (options.mailbox, options.wire) == (Mailbox(7), "msgpack")
 
 
 def test_name_is_not_inherited():
@@ -107,7 +109,9 @@ def test_unknown_option_is_refused_and_the_known_ones_are_listed():
     with pytest.raises(DefinitionError) as caught:
         define(restrat="transient")
     assert "class Orders: unknown option 'restrat'" in caught.value.problem
-    assert caught.value.fix == "use one of mailbox, name, restart, shutdown, start_timeout, wire."
+    assert caught.value.fix == (
+        "use one of backoff, mailbox, name, restart, shutdown, significant, start_timeout, wire."
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,6 +125,10 @@ def test_unknown_option_is_refused_and_the_known_ones_are_listed():
         {"start_timeout": "1"},
         {"mailbox": 256},
         {"mailbox": None},
+        {"significant": 1},
+        {"significant": "yes"},
+        {"backoff": 5.0},
+        {"backoff": "slow"},
         {"wire": "xml"},
     ],
 )
@@ -220,3 +228,35 @@ def test_times_on_the_class_line_are_checked_like_those_of_a_child(options):
 
         class Shop(Actor, **options):
             pass
+
+
+def test_options_of_the_class_line_are_those_of_the_child():
+    class Orders(Actor, restart="transient", significant=True, backoff=Backoff(initial=2.0)):
+        pass
+
+    spec = child(Orders)
+    assert (spec.significant, spec.backoff, spec.budget) == (True, Backoff(initial=2.0), None)
+
+
+def test_significant_actor_that_never_ends_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        define(significant=True)
+    assert caught.value.problem == (
+        "class Orders: significant=True, and restart='permanent': it never ends, for it is restarted."
+    )
+    assert caught.value.fix == "write restart='transient' or restart='temporary'."
+
+
+def test_significance_is_inherited_and_must_make_sense_there_too():
+    class Base(Actor, restart="transient", significant=True):
+        pass
+
+    with pytest.raises(DefinitionError, match="it never ends"):
+
+        class Derived(Base, restart="permanent"):
+            pass
+
+
+def test_budget_is_no_option_of_a_class_since_it_is_for_dynamic_children_alone():
+    with pytest.raises(DefinitionError, match="unknown option 'budget'"):
+        define(budget=None)

@@ -36,7 +36,7 @@ def check(command, folder=ROOT):
 
 def test_there_is_something_to_check():
     ignored = {path.name: path.read_text().count("# pyright: ignore[") for path in MODULES}
-    assert set(ignored) == {"handlers.py", "refs.py", "trees.py"}
+    assert set(ignored) == {"administration.py", "handlers.py", "refs.py", "trees.py"}
     assert min(ignored.values()) > 5
 
 

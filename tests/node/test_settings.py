@@ -25,6 +25,7 @@ def test_each_field_is_read_from_its_variable():
         "node_name": "n1",
         "call_timeout": 2.5,
         "drain_timeout": 3.5,
+        "kill_grace": 4.5,
         "prefer_local": False,
         "log_level": "debug",
         "log_format": "json",
@@ -54,6 +55,9 @@ def test_variables_of_others_are_left_alone():
         ("CLIFFRACER_CALL_TIMEOUT", "soon", "CLIFFRACER_CALL_TIMEOUT='soon': "),
         ("CLIFFRACER_CALL_TIMEOUT", "-1", "CLIFFRACER_CALL_TIMEOUT: -1.0 is no number of seconds above zero"),
         ("CLIFFRACER_CALL_TIMEOUT", "inf", "CLIFFRACER_CALL_TIMEOUT: inf is no number of seconds above zero"),
+        ("CLIFFRACER_KILL_GRACE", "0", "CLIFFRACER_KILL_GRACE: 0.0 is no number of seconds above zero"),
+        ("CLIFFRACER_KILL_GRACE", "inf", "CLIFFRACER_KILL_GRACE: inf is no number of seconds above zero"),
+        ("CLIFFRACER_KILL_GRACE", "long", "CLIFFRACER_KILL_GRACE='long': "),
         ("CLIFFRACER_PREFER_LOCAL", "maybe", "CLIFFRACER_PREFER_LOCAL='maybe': "),
         ("CLIFFRACER_LOG_LEVEL", "loud", "CLIFFRACER_LOG_LEVEL='loud': "),
         ("CLIFFRACER_LOG_FORMAT", "xml", "CLIFFRACER_LOG_FORMAT='xml': "),
@@ -80,7 +84,15 @@ def test_values_given_by_hand_are_checked_like_those_read():
 
 @pytest.mark.parametrize(
     "values",
-    [{"log_level": "loud"}, {"call_timeout": "5"}, {"prefer_local": "yes"}, {"namespace": None}, {"log_format": 1}],
+    [
+        {"log_level": "loud"},
+        {"call_timeout": "5"},
+        {"kill_grace": None},
+        {"kill_grace": -1.0},
+        {"prefer_local": "yes"},
+        {"namespace": None},
+        {"log_format": 1},
+    ],
 )
 def test_values_given_by_hand_must_be_of_the_right_type(values):
     with pytest.raises(SettingsError, match=f"CLIFFRACER_{next(iter(values)).upper()}"):

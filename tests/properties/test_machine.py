@@ -1,225 +1,281 @@
 """The decisions of a supervisor, under every history that hypothesis can think of.
 
-A simulated shell carries the steps out: children end whenever they like, starts fail at random, notices wait in one
-queue. What must hold is asserted where a step is carried out, and after each rule.
+A simulated shell carries the steps out: children end whenever they like, starts fail or are declined at random, notices
+wait in one queue, back-offs in a list of timers, and somebody gives orders in between. What must hold is asserted where
+a decision is made, where a step is carried out, and after each event.
 """
 
-from collections import Counter, deque
-
-from hypothesis import settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cliffracer.exits import Crashed, Killed, Normal, Shutdown, is_clean
-from cliffracer.supervision.intensity import Intensity
-from cliffracer.supervision.spec import ChildSpec, FunctionStart
-from cliffracer.supervision.strategy import (
-    ChildState,
-    Dismiss,
-    End,
-    GiveUp,
-    Machine,
-    Restarting,
-    RetryLater,
-    StartChild,
-    StopChild,
-)
+from cliffracer.actor.options import Backoff
+from cliffracer.errors import NoChild
+from cliffracer.exits import Crashed, Killed, Normal, Shutdown
+from cliffracer.supervision.spec import Budget, ChildSpec, FunctionStart
+from cliffracer.supervision.steps import Dismiss, End, StartChild, StopChild
+from cliffracer.supervision.strategy import ChildState
+from tests.properties.supervisor_model import MAX_SECONDS
+from tests.properties.supervisor_shell import SimulatedShell
 
-MAX_SECONDS = 5.0
-REASONS = st.sampled_from([Normal(), Shutdown(), Shutdown("drained"), Killed(), Crashed("KeyError", "1f0c")])
-RESTARTS = st.sampled_from(["permanent", "permanent", "transient", "temporary"])
-STRATEGIES = st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"])
-# Outcomes of the starts to come; when they are used up, starts succeed.
-OUTCOMES = st.just([]) | st.lists(st.booleans(), max_size=6)
+IDS = [f"c{number}" for number in range(6)]
 
 
 async def work(): ...
 
 
-class SimulatedSupervisor(RuleBasedStateMachine):
-    @initialize(
-        strategy=STRATEGIES, restarts=st.lists(RESTARTS, max_size=5), limit=st.integers(0, 8), outcomes=OUTCOMES
-    )
-    def start(self, strategy, restarts, limit, outcomes):
-        self.strategy = strategy
-        self.restart = {f"c{number}": restart for number, restart in enumerate(restarts)}
-        self.limit = limit
-        specs = [ChildSpec(id=id, start=FunctionStart(work), restart=kind) for id, kind in self.restart.items()]
-        self.machine = Machine(strategy, specs, Intensity(limit, MAX_SECONDS))
-        self.now = 0.0
-        self.alive = {}  # id -> incarnation of the process
-        self.known = {}  # the same, for those whose end the machine has not heard of yet, too
-        self.queue = deque()
-        self.incarnations = Counter()
-        self.last_reason = {}
-        self.dismissed = set()
-        self.waiting = set()  # whose restart failed and is to be tried again
-        self.stamps = []
-        self.ended = None
-        self.outcomes = deque(outcomes)
-        self.carry_out(self.machine.start())
-        if self.ended is None:
-            self.machine.all_started()
-            assert list(self.alive) == list(self.restart)
+def spec_of(id, restart="permanent", significant=False, backoff=None, budget=None):
+    # A permanent child cannot be significant.
+    significant = significant and restart != "permanent" and budget is None
+    start = FunctionStart(work)
+    return ChildSpec(id=id, start=start, restart=restart, significant=significant, backoff=backoff, budget=budget)
 
-    # What happens
 
-    @precondition(lambda self: self.alive)
-    @rule(data=st.data(), reasons=st.lists(REASONS, min_size=1, max_size=3))
-    def children_end(self, data, reasons):
-        for reason in reasons[: len(self.alive)]:
-            id = data.draw(st.sampled_from(sorted(self.alive)))
-            self.queue.append(("exited", id, self.alive.pop(id), reason))
+# What happens
 
-    @precondition(lambda self: self.queue and self.ended is None)
-    @rule(outcomes=OUTCOMES)
-    def notice_is_served(self, outcomes):
-        self.outcomes.extend(outcomes)
-        kind, id, *facts = self.queue.popleft()
-        if kind == "retry":
-            steps = self.machine.retry(id, self.now)
-            self.check_restart(id, steps) if id in self.waiting else self.check_nothing(steps)
-            return self.carry_out(steps)
-        incarnation, reason = facts
-        if self.known.get(id) != incarnation:  # stopped with its group meanwhile
-            return self.check_nothing(self.machine.exited(id, incarnation, reason, self.now))
-        del self.known[id]
-        self.last_reason[id] = reason
-        steps = self.machine.exited(id, incarnation, reason, self.now)
-        if self.comes_back(id, reason):
-            self.check_restart(id, steps)
+
+def children_end(shell, reasons, served, outcomes):
+    for who, reason in reasons:
+        if shell.alive:
+            id = one_of(sorted(shell.alive), who)
+            shell.queue.append(("exited", id, shell.alive.pop(id), reason))
+    notices_are_served(shell, served, outcomes)
+
+
+def time_passes(shell, quarters, served, outcomes):
+    shell.let_time_pass(quarters / 4)
+    notices_are_served(shell, served, outcomes)
+
+
+def notices_are_served(shell, number, outcomes):
+    shell.outcomes.extend(outcomes)
+    for _ in range(number):
+        if shell.queue and shell.model.ended is None:
+            shell.serve(*shell.queue.popleft())
+
+
+def child_is_started(shell, who, outcome, *options):
+    new = [id for id in IDS if id not in shell.model.specs]
+    if new and shell.model.has_room:
+        spec = spec_of(one_of(new, who), *options)
+        assert shell.machine.admit(spec) == [StartChild(spec.id)]
+        shell.model.is_admitted(spec)
+        shell.starts[spec.id] = 0
+        shell.start_by_hand(spec.id, outcome, shell.machine.withdraw)
+        if outcome == "fail":
+            shell.model.specs.pop(spec.id, None)
+
+
+def child_is_terminated(shell, who):
+    if not shell.model.specs:
+        return
+    id = one_of([*shell.model.waiting, *shell.model.specs], who)
+    steps = shell.machine.terminate(id)
+    stops = [StopChild(id)] if id in shell.model.known else []
+    assert steps[: len(stops)] == stops
+    *dismissed, last = [step.id for step in steps[len(stops) :]]
+    assert last == id
+    abandoned = shell.model.after_termination(id)
+    assert abandoned - shell.model.free <= set(dismissed) <= abandoned | shell.model.free
+    shell.carry_out(steps, [*stops, *map(Dismiss, dismissed), Dismiss(id)])
+
+
+def stopped_child_is_restarted_by_hand(shell, who, outcome):
+    if shell.model.stopped:
+        id = one_of(shell.model.stopped, who)
+        assert shell.machine.restart_by_hand(id) == [StartChild(id)]
+        shell.start_by_hand(id, outcome, lambda failed: [Dismiss(failed)])
+
+
+def stopped_child_is_deleted(shell, who):
+    if shell.model.stopped:
+        id = one_of(shell.model.stopped, who)
+        shell.model.awaited.discard(id)
+        del shell.model.specs[id]
+        shell.carry_out(shell.machine.delete(id), [Dismiss(id)])
+
+
+def orders_that_make_no_sense_are_refused(shell):
+    for id in [*IDS, "nobody"]:
+        not_stopped = shell.model.why_not_stopped(id)
+        for order, argument, error in [
+            (shell.machine.admit, spec_of(id), shell.model.why_not_admitted(id)),
+            (shell.machine.terminate, id, None if id in shell.model.specs else NoChild),
+            (shell.machine.restart_by_hand, id, not_stopped),
+            (shell.machine.delete, id, not_stopped),
+        ]:
+            if error is not None:
+                with pytest.raises(error):
+                    order(argument)
+
+
+def stale_notices_change_nothing(shell):
+    for id in [*IDS, "nobody"]:
+        last = shell.incarnations[id]
+        for number in {last - 1, last} - {shell.model.known.get(id)}:
+            assert shell.machine.exited(id, number, Killed(), shell.model.now) == []
+        if id not in shell.model.waiting:
+            assert shell.machine.retry(id, shell.model.now) == []
+
+
+def supervisor_is_told_to_stop(shell, reason):
+    shell.carry_out(shell.machine.stop(reason), [*shell.model.stops_of_all(), End(reason)])
+
+
+def all_starts_succeed_from_now_on(shell):
+    model = shell.model
+    while model.ended is None and (shell.queue or shell.timers):
+        shell.outcomes.clear()
+        if shell.queue:
+            shell.serve(*shell.queue.popleft())
         else:
-            assert steps == [Dismiss(id)]
-        return self.carry_out(steps)
-
-    @rule(seconds=st.integers(1, 40))
-    def time_passes(self, seconds):
-        self.now += seconds / 4
-
-    @precondition(lambda self: self.ended is None and self.restart)
-    @rule(data=st.data(), reason=REASONS)
-    def notice_of_an_earlier_incarnation_comes_late(self, data, reason):
-        id = data.draw(st.sampled_from([*self.restart, "nobody"]))
-        stale = [n for n in range(self.incarnations[id] + 1) if n != self.known.get(id)]
-        if stale:
-            self.check_nothing(self.machine.exited(id, data.draw(st.sampled_from(stale)), reason, self.now))
-
-    @precondition(lambda self: self.ended is None)
-    @rule(reason=REASONS, really=st.integers(0, 9))
-    def supervisor_is_told_to_stop(self, reason, really):
-        if not really:
-            self.carry_out(self.machine.stop(reason))
-            assert self.ended == reason
-
-    # The shell
-
-    def carry_out(self, steps):
-        todo = deque(steps)
-        self.check_order(steps)
-        while todo:
-            match todo.popleft():
-                case StartChild(id):
-                    assert id not in self.known, f"{id} runs already"
-                    assert not (self.restart[id] == "temporary" and self.incarnations[id]), f"{id} is temporary"
-                    self.incarnations[id] += 1
-                    if self.outcomes.popleft() if self.outcomes else True:
-                        self.alive[id] = self.known[id] = self.incarnations[id]
-                        self.dismissed.discard(id)
-                        self.machine.started(id, self.incarnations[id])
-                    else:
-                        reason = self.last_reason[id] = Crashed("OSError", "2e1d")
-                        todo = deque(self.machine.start_failed(id, reason))
-                        self.check_order(todo)
-                case StopChild(id):
-                    assert id in self.known, f"{id} does not run"
-                    del self.known[id]
-                    self.alive.pop(id, None)
-                    self.last_reason[id] = Shutdown()
-                    self.machine.stopped(id)
-                case Dismiss(id):
-                    assert id not in self.known
-                    self.dismissed.add(id)
-                case RetryLater(id):
-                    assert not todo
-                    self.waiting.add(id)
-                    self.queue.append(("retry", id))
-                case Restarting(id):
-                    self.stamps.append(self.now)
-                    self.waiting.difference_update(self.group_of(id))
-                case GiveUp(id):
-                    self.stamps.append(self.now)
-                    self.waiting.discard(id)
-                case End(reason):
-                    assert not todo
-                    self.ended = reason
-
-    # What must hold
-
-    def comes_back(self, id, reason):
-        return self.restart[id] == "permanent" or (self.restart[id] == "transient" and not is_clean(reason))
-
-    def group_of(self, id):
-        ids = list(self.restart)
-        return {"one_for_one": [id], "one_for_all": ids, "rest_for_one": ids[ids.index(id) :]}[self.strategy]
-
-    def check_nothing(self, steps):
-        assert steps == []
-
-    def check_restart(self, id, steps):
-        within = sum(stamp >= self.now - MAX_SECONDS for stamp in self.stamps) + 1
-        stops = [step.id for step in steps if isinstance(step, StopChild)]
-        starts = [step.id for step in steps if isinstance(step, StartChild)]
-        if within > self.limit:
-            assert steps[0] == GiveUp(id, self.last_reason[id])
-            assert sorted(stops) == sorted(self.known)
-            assert starts == []
-            assert steps[-1] == End(Shutdown())
-        else:
-            group = self.group_of(id)
-            assert steps[0] == Restarting(id, self.last_reason[id], within)
-            assert sorted(stops) == sorted(member for member in group if member in self.known)
-            assert starts == [member for member in group if self.restart[member] != "temporary"]
-
-    def check_order(self, steps):
-        """Stops in reverse, names set free, starts in order: each only when what comes before is done."""
-        ids = list(self.restart)
-        stops = [ids.index(step.id) for step in steps if isinstance(step, StopChild)]
-        starts = [ids.index(step.id) for step in steps if isinstance(step, StartChild)]
-        assert stops == sorted(stops, reverse=True)
-        assert starts == sorted(starts)
-        kinds = [type(step) for step in steps if isinstance(step, StopChild | Dismiss | StartChild)]
-        assert kinds == sorted(kinds, key=[StopChild, Dismiss, StartChild].index)
-
-    @invariant()
-    def no_child_is_unaccounted_for(self):
-        states = self.machine.states()
-        assert {id for id, state in states.items() if state is ChildState.RUNNING} == set(self.known)
-        assert {id for id, state in states.items() if state is ChildState.RESTARTING} == self.waiting
-        known = [id for id, restart in self.restart.items() if restart != "temporary" or id in self.known]
-        assert self.ended is not None or list(states) == known, "a temporary child is forgotten, the others keep order"
-
-    @invariant()
-    def nobody_is_left_behind_at_the_end(self):
-        if self.ended is not None:
-            assert self.known == {}
-            assert self.alive == {}
-
-    @invariant()
-    def child_that_is_down_is_about_to_be_restarted_or_its_name_is_free(self):
-        if self.ended is not None or self.queue:
-            return
-        assert self.waiting == set()
-        for id, restart in self.restart.items():
-            if id not in self.known:
-                assert restart != "permanent"
-                assert id in self.dismissed
-                assert restart == "temporary" or is_clean(self.last_reason[id])
-
-    @invariant()
-    def restarts_beyond_the_intensity_end_the_supervisor(self):
-        worst = max((sum(s - MAX_SECONDS <= t <= s for t in self.stamps) for s in self.stamps), default=0)
-        assert worst <= self.limit + (self.ended is not None)
+            shell.let_time_pass(10.0)
+    assert model.ended is not None or set(model.specs) <= {*model.known, *model.excused}, "some do not run in the end"
 
 
-SimulatedSupervisor.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
-test_whatever_happens_no_child_is_lost_doubled_or_out_of_order = SimulatedSupervisor.TestCase
+def one_of(several, who):
+    return several[who % len(several)]
+
+
+# What must hold
+
+
+def check_that_no_child_is_unaccounted_for(shell):
+    states, model = shell.machine.states(), shell.model
+    assert {id for id, state in states.items() if state is ChildState.RUNNING} == set(model.known)
+    assert {id for id, state in states.items() if state is ChildState.RESTARTING} == set(model.waiting)
+    assert list(states) == list(model.specs), "they keep their order"
+    assert len(shell.machine) == len(model.specs)
+
+
+def check_that_only_static_supervisors_remember_who_is_down_and_only_if_it_is_not_temporary(shell):
+    model = shell.model
+    for id, spec in model.specs.items():
+        assert id in model.known or spec.restart != "temporary"
+        assert id in model.known or id in model.waiting or not model.is_dynamic
+
+
+def check_that_who_is_down_comes_back_or_has_a_reason_not_to(shell):
+    model = shell.model
+    noted = {notice[1] for notice in shell.queue if notice[0] == "retry"} | set(shell.timers)
+    assert set(model.waiting) <= noted, "will be tried again"
+    assert not model.awaited & set(model.waiting)
+    assert model.awaited <= set().union(*map(model.group_of, model.waiting)), "will be started with its group"
+    assert set(model.specs) <= {*model.known, *model.waiting, *model.awaited, *model.excused}
+
+
+def check_that_names_are_free_unless_somebody_runs_or_comes_back_by_himself(shell):
+    model = shell.model
+    assert model.names - {*model.known, *model.waiting, *model.awaited} <= model.free
+    assert not model.free & set(model.known)
+
+
+def check_that_there_are_not_too_many_children(shell):
+    assert shell.model.max_children is None or len(shell.machine) <= shell.model.max_children
+
+
+def check_that_there_were_not_too_many_restarts(shell):
+    model = shell.model
+    assert worst(model.stamps, MAX_SECONDS) <= model.limit
+    for id, spec in model.specs.items():
+        assert spec.budget is None or worst(model.spent[id], spec.budget.max_seconds) <= spec.budget.max_restarts
+
+
+def check_that_nobody_is_left_behind(shell):
+    assert shell.model.known == {}
+    assert shell.alive == {}
+    assert ChildState.RUNNING not in shell.machine.states().values()
+    assert worst(shell.model.stamps, MAX_SECONDS) <= shell.model.limit + 1
+
+
+def worst(stamps, seconds):
+    return max((sum(last - seconds <= stamp <= last for stamp in stamps) for last in stamps), default=0)
+
+
+CHECKS = [
+    check_that_no_child_is_unaccounted_for,
+    check_that_only_static_supervisors_remember_who_is_down_and_only_if_it_is_not_temporary,
+    check_that_who_is_down_comes_back_or_has_a_reason_not_to,
+    check_that_names_are_free_unless_somebody_runs_or_comes_back_by_himself,
+    check_that_there_are_not_too_many_children,
+    check_that_there_were_not_too_many_restarts,
+]
+
+
+# Histories
+
+WHO = st.integers(0, 5)
+REASONS = st.sampled_from([Normal(), Shutdown("drained"), Killed(), Crashed("KeyError", "1f0c")])
+OUTCOMES = st.sampled_from(["ok", "ok", "ok", "fail", "fail", "ignore"])
+SERVED = (st.integers(0, 4), st.lists(OUTCOMES, max_size=4))
+OPTIONS = (
+    st.sampled_from(["permanent", "permanent", "transient", "transient", "temporary"]),
+    st.sampled_from([False, True, True]),
+    st.sampled_from([None, Backoff(0.5, 4.0, 2.0, 0.0), Backoff(1.0, 8.0, 3.0, 0.5)]),
+)
+BUDGETS = st.none() | st.builds(Budget, st.integers(0, 3), st.just(3.0))
+LIMITS = st.sampled_from([1000, 1000, 1000, 1000, 1000, 4, 2, 1, 0])
+AUTOMATIC = st.sampled_from(["never", "never", "any_significant", "all_significant", "all_significant"])
+
+
+def ends():
+    return st.tuples(st.just(children_end), st.lists(st.tuples(WHO, REASONS), min_size=1, max_size=2), *SERVED)
+
+
+def starts(budgets):
+    return st.tuples(st.just(child_is_started), WHO, OUTCOMES, *OPTIONS, budgets)
+
+
+EVENTS = [
+    st.just((stale_notices_change_nothing,)),
+    st.just((orders_that_make_no_sense_are_refused,)),
+    st.tuples(st.just(time_passes), st.integers(1, 20), *SERVED),
+    st.tuples(st.just(child_is_terminated), WHO),
+    *[ends(), ends()],
+]
+STATIC_EVENTS = st.one_of(
+    *EVENTS,
+    starts(st.none()),
+    st.tuples(st.just(stopped_child_is_restarted_by_hand), WHO, OUTCOMES),
+    st.tuples(st.just(stopped_child_is_deleted), WHO),
+)
+DYNAMIC_EVENTS = st.one_of(*EVENTS, starts(BUDGETS), starts(st.none()), starts(st.none()))
+LAST = st.just((all_starts_succeed_from_now_on,)) | st.tuples(st.just(supervisor_is_told_to_stop), REASONS)
+
+
+def histories(events):
+    several = st.integers(0, 40).flatmap(lambda number: st.lists(events, min_size=number, max_size=number))
+    return st.builds(lambda first, last: [*first, last], several, LAST)
+
+
+def play(shell, history):
+    shell.start()
+    for event, *arguments in history:
+        if shell.model.ended is None:
+            event(shell, *arguments)
+        for check in CHECKS if shell.model.ended is None else [check_that_nobody_is_left_behind]:
+            check(shell)
+
+
+@settings(max_examples=600)
+@given(
+    strategy=st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
+    children=st.lists(st.tuples(*OPTIONS), min_size=2, max_size=5),
+    limit=LIMITS,
+    auto_shutdown=AUTOMATIC,
+    first_outcomes=st.sampled_from([[], [], [], ["ignore"], ["ok", "ignore"], ["ok", "ok", "fail"]]),
+    history=histories(STATIC_EVENTS),
+)
+def test_whatever_happens_no_child_is_lost_doubled_or_out_of_order(
+    strategy, children, limit, auto_shutdown, first_outcomes, history
+):
+    specs = [spec_of(id, *options) for id, options in zip(IDS, children, strict=False)]
+    options = {"auto_shutdown": auto_shutdown, "is_dynamic": False, "max_children": None}
+    play(SimulatedShell(strategy, specs, limit, first_outcomes, **options), history)
+
+
+@settings(max_examples=600)
+@given(limit=LIMITS, maximum=st.none() | st.integers(1, 4), auto_shutdown=AUTOMATIC, history=histories(DYNAMIC_EVENTS))
+def test_whatever_happens_the_same_holds_for_children_that_come_and_go(limit, maximum, auto_shutdown, history):
+    options = {"auto_shutdown": auto_shutdown, "is_dynamic": True, "max_children": maximum}
+    play(SimulatedShell("one_for_one", [], limit, [], **options), history)

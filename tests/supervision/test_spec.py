@@ -5,9 +5,20 @@ from math import inf, nan
 
 import pytest
 
-from cliffracer import Actor, ChildSpec, Mailbox, SpecError, Supervisor, child
+from cliffracer import (
+    Actor,
+    Backoff,
+    Budget,
+    ChildSpec,
+    DynamicSupervisor,
+    Mailbox,
+    SpecError,
+    Supervisor,
+    TaskSupervisor,
+    child,
+)
 from cliffracer.actor.actor import ActorStart
-from cliffracer.supervision.spec import FunctionStart, worst_stop_time
+from cliffracer.supervision.spec import FunctionStart, TreeStart
 
 
 class Inventory(Actor, restart="transient", shutdown=10.0, start_timeout=2.0, mailbox=Mailbox(256)):
@@ -20,6 +31,13 @@ class Orders(Actor):
 
 
 async def poll_prices(url, *, seconds=1.0): ...
+
+
+async def listen(url, *, task_status): ...
+
+
+def back_office(clerks):
+    raise AssertionError
 
 
 class Callable:
@@ -59,8 +77,26 @@ def test_supervisor_is_a_child_with_all_the_time_it_needs_to_stop():
     assert Supervisor("whole", tree) == Supervisor("whole", spec)
 
 
+@pytest.mark.parametrize("tree", [DynamicSupervisor("part"), TaskSupervisor("part")])
+def test_supervisor_of_any_kind_is_a_child(tree):
+    assert child(tree) == ChildSpec(id="part", start=tree, shutdown="infinity")
+    assert Supervisor("whole", tree).children == (child(tree),)
+    assert child(tree).is_supervisor
+
+
+def test_plain_function_is_a_child_that_makes_a_supervisor_and_is_not_called_yet():
+    spec = child(back_office, clerks=3)
+    assert spec == ChildSpec(id="back_office", start=TreeStart(back_office, (), {"clerks": 3}), shutdown="infinity")
+    assert spec.is_supervisor
+    assert not child(poll_prices, "http://x").is_supervisor
+
+
 def test_partial_of_an_async_function_is_a_child_too():
     assert child(functools.partial(poll_prices, "http://x")).restart == "permanent"
+
+
+def test_function_that_says_when_it_has_started_is_not_given_its_task_status():
+    assert child(listen, "http://x").start == FunctionStart(listen, ("http://x",))
 
 
 def test_describing_a_child_makes_no_object():
@@ -80,7 +116,6 @@ def test_describing_a_child_makes_no_object():
         (lambda: child(Actor), "Actor itself has no handlers", "write a subclass"),
         (lambda: child(Orders()), "got an object of Orders: each incarnation needs a fresh one", "child(YourActor"),
         (lambda: child(poll_prices("http://x")), "got the coroutine 'poll_prices'", "child(an_async_function"),
-        (lambda: child(print), "and not <built-in function print>", "child(YourActor"),
         (lambda: child(lambda: None), "takes an actor class, an async function or a Supervisor", "child(YourActor"),
         (lambda: child(int), "and not <class 'int'>", "child(YourActor"),
         (lambda: child(Supervisor), "takes an actor class, an async function or a Supervisor", "Supervisor(...)"),
@@ -94,6 +129,17 @@ def test_describing_a_child_makes_no_object():
         (lambda: child(Inventory, {}, colour=1), "unexpected keyword argument 'colour'", "Inventory(stock, *,"),
         (lambda: child(Orders, 1), "too many positional arguments", "Orders()"),
         (lambda: child(poll_prices), "missing a required argument: 'url'", "poll_prices(url, *, seconds=1.0)"),
+        (lambda: child(listen), "missing a required argument: 'url'", "listen(url, *"),
+        (lambda: child(listen, "x", task_status=None), "task_status", "leave it out"),
+        (lambda: child(back_office), "missing a required argument: 'clerks'", "back_office(clerks)"),
+        (lambda: child(back_office, 1, 2), "too many positional arguments", "back_office(clerks)"),
+        (lambda: child(7), "and not 7", "child(YourActor"),
+        (
+            lambda: child(DynamicSupervisor("part"), 1),
+            "DynamicSupervisor('part', ...)) takes no further arg",
+            "replace",
+        ),
+        (lambda: child(TaskSupervisor("part"), 1), "TaskSupervisor('part', ...)) takes no", ".replace("),
     ],
 )
 def test_what_is_no_child_is_refused(make, problem, fix):
@@ -140,6 +186,10 @@ def test_coroutine_among_the_children_is_refused_and_leaves_no_warning_behind():
         ("shutdown", "brutal_kill"),
         ("start_timeout", 0.5),
         ("start_timeout", None),
+        ("significant", True),
+        ("backoff", Backoff(initial=1.0)),
+        ("backoff", None),
+        ("budget", Budget(3, 60.0)),
         ("mailbox", Mailbox(7, "drop_old")),
         ("id", "other"),
     ],
@@ -167,7 +217,11 @@ def test_new_id_leaves_the_name_alone():
 
 
 WRONG = [
-    ({"restrat": "transient"}, "unknown option 'restrat'", "use one of id, restart, shutdown, start_timeout, name"),
+    (
+        {"restrat": "transient"},
+        "unknown option 'restrat'",
+        "use one of id, restart, shutdown, start_timeout, significant, backoff, budget, name, mailbox.",
+    ),
     ({"start": Orders}, "unknown option 'start'", "use one of id, restart"),
     ({"restart": "always"}, "restart='always'", "'permanent', 'transient' or 'temporary'"),
     ({"restart": None}, "restart=None", "'permanent', 'transient' or 'temporary'"),
@@ -188,6 +242,15 @@ WRONG = [
     ({"name": None}, "None", "1 to 64 letters, digits, '_' and '-'"),
     ({"mailbox": 256}, "mailbox=256", "mailbox=Mailbox(256)"),
     ({"mailbox": None}, "mailbox=None", "mailbox=Mailbox(256)"),
+    ({"restart": ["transient"]}, "restart=['transient']", "'permanent', 'transient' or 'temporary'"),
+    ({"start_timeout": True}, "start_timeout=True", "seconds above zero, or None"),
+    ({"significant": 1}, "significant=1", "True or False"),
+    ({"significant": None}, "significant=None", "True or False"),
+    ({"significant": True}, "significant=True, and restart='permanent'", ".replace(restart='transient', signif"),
+    ({"backoff": 5.0}, "backoff=5.0", "backoff=Backoff(...), or None"),
+    ({"backoff": Backoff}, "backoff=<class", "backoff=Backoff(...), or None"),
+    ({"budget": 3}, "budget=3", "budget=Budget(...), or None"),
+    ({"budget": (3, 5.0)}, "budget=(3, 5.0)", "budget=Budget(...), or None"),
 ]
 
 
@@ -200,7 +263,15 @@ def test_wrong_option_of_a_child_is_refused(changes, problem, fix):
     assert fix in caught.value.fix
 
 
-@pytest.mark.parametrize("spec", [child(poll_prices, "http://x"), child(Supervisor("part"))])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        child(poll_prices, "http://x"),
+        child(Supervisor("part")),
+        child(DynamicSupervisor("part")),
+        child(back_office, 1),
+    ],
+)
 @pytest.mark.parametrize("changes", [{"name": "a"}, {"mailbox": Mailbox()}])
 def test_only_actors_have_a_name_and_a_mailbox(spec, changes):
     with pytest.raises(SpecError, match="only actors have a name and a mailbox") as caught:
@@ -208,127 +279,48 @@ def test_only_actors_have_a_name_and_a_mailbox(spec, changes):
     assert "use id=" in caught.value.fix
 
 
-# Supervisors
+@pytest.mark.parametrize("restart", ["transient", "temporary"])
+def test_significant_child_must_be_one_that_ends(restart):
+    assert child(Orders).replace(restart=restart, significant=True).significant
 
 
-def test_supervisor_has_elixirs_defaults():
-    tree = Supervisor("root")
-    assert (tree.strategy, tree.max_restarts, tree.max_seconds, tree.children) == ("one_for_one", 3, 5.0, ())
-
-
-@pytest.mark.parametrize("options", [{"max_restarts": 0}, {"max_seconds": 1}, {"max_seconds": 0.5}])
-def test_supervisor_takes_what_makes_sense(options):
-    tree = Supervisor("root", **options)
-    assert {key: getattr(tree, key) for key in options} == options
-
-
-@pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
-def test_strategies_are_otps(strategy):
-    assert Supervisor("root", strategy=strategy).strategy == strategy
+def test_spec_made_by_hand_is_checked_like_any_other():
+    with pytest.raises(SpecError, match="child 'x': start=None"):
+        ChildSpec(id="x", start=None)
+    with pytest.raises(SpecError, match="shutdown='soon'"):
+        ChildSpec(id="x", start=FunctionStart(poll_prices), shutdown="soon")
 
 
 @pytest.mark.parametrize(
-    ("id", "options", "problem", "fix"),
+    ("values", "problem", "fix"),
     [
-        ("", {}, "Supervisor(''): that is no id", "1 to 64 letters"),
-        ("a.b", {}, "that is no id", "1 to 64 letters"),
-        (7, {}, "that is no id", "1 to 64 letters"),
-        ("root", {"strategy": "one_for_some"}, "strategy='one_for_some'", "'one_for_one', 'one_for_all', 'rest"),
-        ("root", {"strategy": None}, "strategy=None", "'one_for_one', 'one_for_all', 'rest"),
-        ("root", {"max_restarts": -1}, "max_restarts=-1", "a whole number, 0 or more"),
-        ("root", {"max_restarts": 1.5}, "max_restarts=1.5", "a whole number, 0 or more"),
-        ("root", {"max_restarts": True}, "max_restarts=True", "a whole number, 0 or more"),
-        ("root", {"max_seconds": 0}, "max_seconds=0", "a number of seconds above zero"),
-        ("root", {"max_seconds": -5.0}, "max_seconds=-5.0", "a number of seconds above zero"),
-        ("root", {"max_seconds": inf}, "max_seconds=inf", "a number of seconds above zero"),
-        ("root", {"max_seconds": "5"}, "max_seconds='5'", "a number of seconds above zero"),
+        ((-1, 5.0), "Budget: max_restarts=-1", "a whole number, 0 or more"),
+        ((1.0, 5.0), "Budget: max_restarts=1.0", "a whole number, 0 or more"),
+        ((3, 0), "Budget: max_seconds=0", "a number of seconds above zero"),
+        ((3, inf), "Budget: max_seconds=inf", "a number of seconds above zero"),
     ],
 )
-def test_wrong_option_of_a_supervisor_is_refused(id, options, problem, fix):
+def test_wrong_budget_is_refused(values, problem, fix):
     with pytest.raises(SpecError) as caught:
-        Supervisor(id, **options)
-    assert caught.value.problem.startswith(f"Supervisor({id!r})")
+        Budget(*values)
     assert problem in caught.value.problem
     assert fix in caught.value.fix
 
 
-def test_two_children_cannot_share_an_id():
-    with pytest.raises(SpecError, match="two children have the id 'orders'") as caught:
-        Supervisor("root", child(Orders), child(Orders).replace(name="orders-2", id="orders"))
-    assert "replace(id='...')" in caught.value.fix
-
-
-def test_children_of_two_supervisors_can_share_an_id():
-    part = Supervisor("part", child(poll_prices, "http://x"))
-    assert Supervisor("root", child(poll_prices, "http://y"), part).children[0].id == part.children[0].id
-
-
-def test_two_actors_cannot_share_a_name_wherever_they_are_in_the_tree():
-    part = Supervisor("part", Supervisor("deep", child(Orders)))
-    with pytest.raises(SpecError, match="two actors have the name 'orders'") as caught:
-        Supervisor("root", child(Orders).replace(id="other"), part)
-    assert "replace(name='...')" in caught.value.fix
-
-
-# A tree is data
-
-
-def tree():
-    return Supervisor(
-        "shop",
-        child(Inventory, {"A1": 10}),
-        Supervisor("back", child(Orders), child(poll_prices, "http://x"), strategy="one_for_all"),
-        child(Orders).replace(name="orders-2"),
-        max_restarts=5,
-    )
-
-
-def test_trees_of_the_same_content_are_equal():
-    assert tree() == tree()
-
-
-def test_trees_that_differ_anywhere_are_not_equal():
-    assert tree() != Supervisor("shop", *tree().children, max_restarts=6)
-    assert tree() != Supervisor("shop", *tree().children[:2], max_restarts=5)
-    assert tree() != Supervisor("shop", *reversed(tree().children), max_restarts=5)
-    assert child(Inventory, {"A1": 10}) != child(Inventory, {"A1": 11})
-
-
-def test_tree_cannot_be_changed():
-    with pytest.raises(AttributeError):
-        tree().max_restarts = 7
-    with pytest.raises(AttributeError):
-        child(Orders).restart = "temporary"
-
-
-def test_tree_prints_what_is_in_it():
-    text = repr(tree())
-    assert text.startswith("Supervisor('shop', ChildSpec(id='inventory'")
-    assert "Supervisor('back'" in text
-    assert text.endswith("strategy='one_for_one', max_restarts=5, max_seconds=5.0)")
-
-
-def test_actors_of_a_tree_come_in_start_order_and_functions_are_none():
-    assert [spec.name for spec in tree().actors()] == ["inventory", "orders", "orders-2"]
-
-
-# How long stopping takes
-
-
-def test_stopping_takes_at_worst_the_sum_of_all():
-    assert worst_stop_time(tree()) == 10.0 + (5.0 + 5.0) + 5.0
-
-
-def test_stopping_nothing_takes_no_time():
-    assert worst_stop_time(Supervisor("root")) == 0.0
-    assert worst_stop_time(Supervisor("root", child(Orders).replace(shutdown="brutal_kill"))) == 0.0
-
-
-def test_child_that_may_take_for_ever_makes_it_for_ever():
-    patient = Supervisor("part", child(Orders).replace(shutdown="infinity"))
-    assert worst_stop_time(Supervisor("root", patient)) == inf
-
-
-def test_supervisor_that_is_killed_after_a_time_takes_no_longer():
-    patient = Supervisor("part", child(Orders).replace(shutdown="infinity"))
-    assert worst_stop_time(Supervisor("root", child(patient).replace(shutdown=2.0))) == 2.0
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"initial": 0}, r"Backoff\(initial=...\) takes seconds above zero, not 0"),
+        ({"initial": "1"}, r"Backoff\(initial=...\) takes a number, not '1'"),
+        ({"initial": True}, r"Backoff\(initial=...\) takes a number, not True"),
+        ({"initial": nan}, r"Backoff\(initial=...\) takes a number, not nan"),
+        ({"maximum": 0.05}, r"Backoff\(maximum=...\) takes 1.0 s \(initial\) or more, not 0.05"),
+        ({"maximum": inf}, r"Backoff\(maximum=...\) takes a number, not inf"),
+        ({"factor": 0.5}, r"Backoff\(factor=...\) takes 1 or more, not 0.5"),
+        ({"jitter": 1.5}, r"Backoff\(jitter=...\) takes a number from 0 to 1, not 1.5"),
+        ({"jitter": -0.1}, r"Backoff\(jitter=...\) takes a number from 0 to 1, not -0.1"),
+    ],
+)
+def test_wrong_backoff_is_refused(values, problem):
+    with pytest.raises(ValueError, match=problem):
+        Backoff(**values)

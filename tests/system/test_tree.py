@@ -33,7 +33,7 @@ app = Supervisor(
     "shop",
     child(Inventory),
     child(poll).replace(backoff=Backoff(initial=60.0, maximum=60.0)),
-    pool(child(Session).replace(name="greeters"), size=2),
+    pool(child(Session).replace(name="greeters", restart="permanent"), size=2),
     DynamicSupervisor("sessions"),
     TaskSupervisor("jobs", shutdown=3.0),
     max_restarts=100,

@@ -65,8 +65,8 @@ def test_blocked_event_loop_is_reported_with_the_line_that_blocks_it(service):
     line = the_event(running, "loop_blocked")
     assert line["level"] == "error"
     assert line["seconds"] >= 1.0
-    assert line["stack"][-1].endswith("in block")
-    assert "service.py:" in line["stack"][-1]
+    assert line["where"][-1].endswith("in block")
+    assert "service.py:" in line["where"][-1]
 
 
 def test_stop_goes_on_in_order_when_the_blocking_code_returns(service):
@@ -84,7 +84,7 @@ def test_actor_that_cannot_be_cancelled_is_reported_and_the_process_ends_with_on
     assert running.stop() == 1
     line = the_event(running, "child_unkillable")
     assert (line["supervisor"], line["child"], line["incarnation"]) == ("service", "shielded", 1)
-    assert any("in Shielded.hang" in frame and "service.py:" in frame for frame in line["stack"])
+    assert any("in Shielded.hang" in frame and "service.py:" in frame for frame in line["where"])
     assert running.events[-1]["event"] == "node_unstoppable"
     assert running.events[-1]["level"] == "critical"
 

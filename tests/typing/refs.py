@@ -76,9 +76,9 @@ async def embed(tree: Supervisor) -> None:
         await inventory.reserve(2, "A1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         await node.ref(Orders).place("A1", 2)  # type: ignore[call-arg,arg-type]  # pyright: ignore[reportCallIssue]
         node.ref(Order)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
-        node.ref("inventory")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        node.ref(Inventory({}))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        node.ref(Inventory, name=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        node.ref("inventory")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+        node.ref(Inventory({}))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+        node.ref(Orders, name=7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def tell(error: CallError, refusal: Refusal) -> str:
