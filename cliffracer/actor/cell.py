@@ -175,7 +175,7 @@ class Cell:
 
     def refuse(self, message: Message) -> CallError | None:
         """Return why this cell takes no messages at the moment, or None if it does."""
-        if self.state is CellState.OPEN:
+        if self.state is CellState.OPEN or (self.state is CellState.VACANT and self.process is not None):
             return None
         if self.state is CellState.CLOSING:
             return Stopping(message.target, "the actor is being stopped; the message was not handled")

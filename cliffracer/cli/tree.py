@@ -16,6 +16,7 @@ from rich.text import Text
 
 from cliffracer.cli.connect import connected, settings_for
 from cliffracer.cli.load import load_tree
+from cliffracer.errors import TransportError
 from cliffracer.node.inspect import TREE_SUBJECT, NodeTree, TreeEntry, planned_tree
 from cliffracer.node.node import run_on_asyncio
 from cliffracer.node.settings import Settings
@@ -60,7 +61,12 @@ def tree(
         _show([NodeTree("", "", "starting", drain, planned_tree(load_tree(target)))], as_json, shutdown_time)
         return
     settings = settings_for(nats)
-    trees = run_on_asyncio(lambda: _ask_and_show(settings, node, interval if watch else None, as_json, shutdown_time))
+    try:
+        trees = run_on_asyncio(
+            lambda: _ask_and_show(settings, node, interval if watch else None, as_json, shutdown_time)
+        )
+    except KeyboardInterrupt:
+        return  # that is how one leaves --watch
     if not trees:
         whom = f"node {node!r}" if node else "node"
         where = ", ".join(without_credentials(server) for server in settings.servers())
@@ -82,12 +88,19 @@ async def _ask_and_show(
                 _show(trees, as_json, shutdown_time)
                 sys.stdout.flush()
                 await anyio.sleep(interval)
-                trees = await _ask(transport, settings, node)
+                trees = await _ask_again(transport, settings, node)
         with Live(_render(trees, shutdown_time), auto_refresh=False, screen=True) as live:
             while True:
                 await anyio.sleep(interval)
-                trees = await _ask(transport, settings, node)
+                trees = await _ask_again(transport, settings, node)
                 live.update(_render(trees, shutdown_time), refresh=True)
+
+
+async def _ask_again(transport: Transport, settings: Settings, node: str | None) -> list[NodeTree]:
+    try:
+        return await _ask(transport, settings, node)
+    except TransportError:
+        return []  # the server is away; the connection is made again when it is back
 
 
 async def _ask(transport: Transport, settings: Settings, node: str | None) -> list[NodeTree]:
@@ -110,6 +123,8 @@ async def _ask(transport: Transport, settings: Settings, node: str | None) -> li
                 if not payload:
                     break  # the server says that nobody is subscribed
                 answers.append(_DECODER.decode(payload))
+                if answers[-1].node == node:
+                    break
             if patience.cancelled_caught:
                 break
         await subscription.drain()
@@ -135,7 +150,9 @@ def _live_table(one: NodeTree) -> tuple[Text, Table]:
     planned = one.root.state == "planned"
     title = f"{one.root.id}, not running" if planned else f"node {one.node}, {one.state}"
     table = Table(box=None, pad_edge=False)
-    for name in ("", "kind", "restart") if planned else ("", "state", "inc", "crashes", "mailbox", "up", "last crash"):
+    for name in (
+        ("", "kind", "restart") if planned else ("", "state", "inc", "crashes/restarts", "mailbox", "up", "last crash")
+    ):
         table.add_column(name, no_wrap=name != "last crash")
     for indent, entry in _walk(one.root):
         if planned:
@@ -157,10 +174,12 @@ def _live_table(one: NodeTree) -> tuple[Text, Table]:
 
 def _shutdown_table(one: NodeTree) -> tuple[Text, Table]:
     worst = one.root.shutdown_seconds()
-    title = f"stopping {one.root.id} takes at most {_limit(worst + one.drain_timeout)}"
+    unknown = any(_is_unknown(entry) for _, entry in _walk(one.root))
+    bound = "at least" if unknown else "at most"
+    title = f"stopping {one.root.id} takes {bound} {_limit(worst + one.drain_timeout)}"
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    table.add_column("at most", justify="right")
+    table.add_column(bound, justify="right")
     table.add_column("")
     table.add_row("emptying the mailboxes", _limit(one.drain_timeout), "CLIFFRACER_DRAIN_TIMEOUT")
     for indent, entry in _walk(one.root):
@@ -172,12 +191,19 @@ def _shutdown_table(one: NodeTree) -> tuple[Text, Table]:
             why = f"shutdown={entry.shutdown!r}, whatever is below"
         else:
             why = "the sum"
-            if entry.kind == "dynamic supervisor":
+            if _is_unknown(entry):
+                why = "not known before it runs"
+            elif entry.kind == "dynamic supervisor":
                 why = "the longest of those that run, for they stop all at once"
-                if entry.state == "planned":
-                    why = "nothing runs in it yet; it takes as long as the longest that will"
         table.add_row(indent + entry.id, _limit(entry.shutdown_seconds()), why)
     return Text(title), table
+
+
+def _is_unknown(entry: TreeEntry) -> bool:
+    """Tell whether what is in it comes when it runs: a dynamic supervisor, or one that a function makes."""
+    return entry.state == "planned" and (
+        entry.kind == "dynamic supervisor" or (entry.kind == "supervisor" and entry.strategy is None)
+    )
 
 
 def _walk(entry: TreeEntry, indent: str = "", below: str = "") -> Iterator[tuple[str, TreeEntry]]:

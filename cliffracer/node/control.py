@@ -27,6 +27,10 @@ class ControlHost(Host, Protocol):
         """Return the incarnation of the actor of this name, or None."""
         ...
 
+    def is_root(self, path: str) -> bool:
+        """Tell whether the root supervisor is at `path`."""
+        ...
+
 
 class Control:
     """Orders to actors, functions and supervisors of this node."""
@@ -99,7 +103,10 @@ class Control:
     def _running(self, target: Target) -> Process:
         process = self._host.find_process(target)
         if process is None:
-            raise NoActor(label_of(target), "nothing of that name runs on this node")
+            label = label_of(target)
+            if find_address(target) is None and "/" not in label and self._host.is_root(label):
+                raise NoActor(label, "the root supervisor ends with its node: leave the block, or send SIGTERM")
+            raise NoActor(label, "nothing of that name runs on this node")
         return process
 
     def _asking(self) -> Process | None:

@@ -64,7 +64,7 @@ class NodeHost:
         if prefer_local or self.draining:
             cell = self.registry.find(address.name)
             # A ref of another class goes the long way, where its messages are checked: they must not crash the actor.
-            if cell is not None and cell.is_here and cell.handlers is address.handlers:
+            if cell is not None and cell.handlers is address.handlers and (cell.is_here or _is_starting(cell)):
                 return cell
             pool = self.registry.find_pool(address.name)
             if pool is not None and pool.handlers is address.handlers:
@@ -120,6 +120,10 @@ class NodeHost:
     def find_supervisor(self, path: str) -> SupervisorProcess:
         """Return the supervisor at `path`."""
         return self.registry.find_supervisor(path)
+
+    def is_root(self, path: str) -> bool:
+        """Tell whether the root supervisor is at `path`."""
+        return self.registry.root_path == path
 
     # For supervisors
 
@@ -195,3 +199,9 @@ class NodeHost:
         """The program is to end, in order, for SystemExit or KeyboardInterrupt."""
         if self.on_leave is not None:
             self.on_leave(error)
+
+
+def _is_starting(cell: Cell) -> bool:
+    """Tell whether it is the actor in `cell` that asks, in its `on_start`: what it sends itself waits for it."""
+    current = current_message.get()
+    return cell.process is not None and current is not None and current.to == cell.name

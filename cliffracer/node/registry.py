@@ -146,6 +146,11 @@ class Registry:
 
     # Supervisors
 
+    @property
+    def root_path(self) -> str:
+        """Where the root supervisor stands; empty if none runs."""
+        return next(iter(self._supervisors), "")
+
     def add_supervisor(self, supervisor: SupervisorProcess) -> None:
         """Let a supervisor be found by its path."""
         self._supervisors[supervisor.path] = supervisor

@@ -17,7 +17,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     # supervision
     "child_crashed": ("supervisor", "child", "incarnation", "incident", "error"),
     "child_started": ("supervisor", "child", "incarnation"),
-    "child_start_failed": ("supervisor", "child", "incarnation", "reason", "incident"),
+    "child_start_failed": ("supervisor", "child", "incarnation", "reason", "incident", "delay"),
     "child_ignored": ("supervisor", "child", "incarnation", "reason"),
     "child_ended": ("supervisor", "child", "incarnation", "reason", "incident"),
     "child_restarting": (
@@ -26,6 +26,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "incarnation",
         "reason",
         "incident",
+        "cause",
         "attempt",
         "delay",
         "restarts",
@@ -53,6 +54,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "incarnation",
         "reason",
         "incident",
+        "cause",
         "attempt",
         "max_restarts",
         "max_seconds",

@@ -47,6 +47,9 @@ def check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict[
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
+        if options := _OPTIONS.intersection(kwargs).difference(signature.parameters):
+            wanted = ", ".join(f"{name}={kwargs[name]!r}" for name in sorted(options))
+            raise SpecError(f"child({label}, ...): {error}.", f"write child({label}, ...).replace({wanted}).") from None
         raise SpecError(
             f"child({label}, ...): {error}.",
             f"pass what it is started with: {label}{signature.replace(return_annotation=inspect.Signature.empty)}.",
@@ -72,6 +75,10 @@ def check_limits(label: str, max_restarts: Any, max_seconds: Any) -> None:
         raise SpecError(f"{label}: max_seconds={max_seconds!r}.", "use a number of seconds above zero.")
 
 
+# What a child spec can be told, and what it is started with cannot.
+_OPTIONS = frozenset(
+    ("id", "name", "restart", "shutdown", "start_timeout", "significant", "backoff", "budget", "mailbox")
+)
 _RESTARTS = frozenset(get_args(Restart))
 
 

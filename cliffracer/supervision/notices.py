@@ -86,11 +86,13 @@ class NoticeQueue:
         self._notices.clear()
 
 
-async def answer_with(run: Callable[[], Awaitable[Any]], answer: Answer) -> None:
+async def answer_with(run: Callable[[], Awaitable[Any]], answer: Answer, path: str) -> None:
     """Await `run()`, and tell `answer` how it went; what is wrong with an order harms nobody but who gave it."""
     try:
         result = await run()
     except (AdminError, SpecError) as error:
+        if path not in str(error):
+            error.args = (f"{path!r}: {error}", *error.args[1:])
         answer.fail(error)
     except BaseException:
         answer.fail(NoSupervisor("the supervisor ended before it was done with that."))

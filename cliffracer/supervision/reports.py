@@ -44,7 +44,7 @@ class Reports:
         tell = self._log.info if incarnation > 1 else self._log.debug
         tell("child_started", child=process.id, incarnation=incarnation)
 
-    def start_failed(self, process: Process, *, stopping: bool) -> None:
+    def start_failed(self, process: Process, delay: float, *, stopping: bool) -> None:
         """A start has failed, and not one that somebody asked for: whoever asks is told."""
         tell = self._log.debug if stopping else self._log.error
         tell(
@@ -53,6 +53,7 @@ class Reports:
             incarnation=process.record.incarnation,
             reason=str(process.reason),
             incident=incident_of(process.reason),
+            delay=round(delay, 3),
         )
 
     def ignored(self, process: Process) -> None:
@@ -76,7 +77,9 @@ class Reports:
             incident=incident_of(process.reason),
         )
 
-    def restarting(self, step: Restarting, incarnation: int, max_restarts: int, max_seconds: float) -> None:
+    def restarting(
+        self, step: Restarting, incarnation: int, max_restarts: int, max_seconds: float, *, cause: str
+    ) -> None:
         """A child has ended by itself, or failed to start again, and a restart follows."""
         self._log.warning(
             "child_restarting",
@@ -84,6 +87,7 @@ class Reports:
             incarnation=incarnation,
             reason=str(step.reason),
             incident=incident_of(step.reason),
+            cause=cause,
             attempt=step.attempt,
             delay=round(step.delay, 3),
             restarts=step.restarts,
@@ -92,17 +96,18 @@ class Reports:
             max_seconds=max_seconds,
         )
 
-    def gave_up(self, step: GiveUp, incarnation: int) -> None:
+    def gave_up(self, step: GiveUp, incarnation: int, *, cause: str) -> None:
         """The restart intensity is exceeded."""
         budget = f"more than {self.max_restarts} restarts within {self.max_seconds} s"
         self.has_given_up = True
-        self.verdict = f"supervisor {self._path!r} gave up after {budget}; last, {step.id!r} {step.reason}"
+        self.verdict = f"supervisor {self._path!r} gave up after {budget}; last, {step.id!r} {cause or step.reason}"
         self._log.error(
             "supervisor_gave_up",
             child=step.id,
             incarnation=incarnation,
             reason=str(step.reason),
             incident=incident_of(step.reason),
+            cause=cause,
             attempt=step.attempt,
             max_restarts=self.max_restarts,
             max_seconds=self.max_seconds,

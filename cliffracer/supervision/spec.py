@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, Never, ParamSpec, TypeAlias, TypeVar, cast, get_args
 
 from msgspec import Struct
 from msgspec.structs import force_setattr, replace
@@ -140,6 +140,8 @@ class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
         """
         if not isinstance(self.start, _STARTS):
             raise SpecError(f"child {self.id!r}: start={self.start!r}.", CHILD_HELP)
+        if isinstance(self.start, ActorStart):
+            check_id(self.name, "the name of an actor,", "name")
         check_id(self.id, "child")
         check_child_options(
             f"child {self.id!r}", self.restart, self.shutdown, self.start_timeout, significant=self.significant
@@ -151,7 +153,6 @@ class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
                     f"child {self.id!r}: {field}={value!r}.", f"write {field}={kind.__name__}(...), or None."
                 )
         if isinstance(self.start, ActorStart):
-            check_id(self.name, f"child {self.id!r}: name", "name")
             if not isinstance(self.mailbox, Mailbox):
                 raise SpecError(f"child {self.id!r}: mailbox={self.mailbox!r}.", "write mailbox=Mailbox(256).")
         elif isinstance(self.start, PoolStart):
@@ -283,7 +284,7 @@ class DynamicSupervisor:
     def __init__(
         self,
         id: str,
-        *,
+        *children: Never,
         max_children: int | None = None,
         max_restarts: int = 3,
         max_seconds: float = 5.0,
@@ -294,6 +295,11 @@ class DynamicSupervisor:
         Raises:
             SpecError: A value is wrong.
         """
+        if children:
+            raise SpecError(
+                f"DynamicSupervisor({id!r}, ...) has no children at first.",
+                f"start them while it runs: self.ref(SupervisorRef, {id!r}).start_child(...), or write a Supervisor.",
+            )
         _fill(self, id, max_restarts, max_seconds, auto_shutdown)
         _fill_max_children(self, max_children)
 
@@ -367,6 +373,8 @@ def as_child(label: str, item: Any) -> ChildSpec[Any]:
         return ChildSpec(id=item.id, start=item, shutdown="infinity")
     if inspect.iscoroutine(item):
         raise SpecError(f"{label}: {not_a_child(item)}", CHILD_HELP)
+    if isinstance(item, list | tuple):
+        raise SpecError(f"{label}: the children are in a {type(item).__name__}.", "write Supervisor(id, *children).")
     if isinstance(item, type) and issubclass(item, Actor):
         raise SpecError(f"{label}: {item.__name__} is a class.", f"write child({item.__name__}, ...).")
     raise SpecError(f"{label}: {item!r} is no child.", CHILD_HELP)

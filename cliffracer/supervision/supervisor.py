@@ -93,6 +93,7 @@ class SupervisorProcess:
         self._stop_ordered = False
         self._main = anyio.CancelScope()  # what is cancelled if this is killed
         self._doomed: tuple[Process, ...] | None = None  # the children that it had then
+        self._cause = ""  # why the child ended whose end is being dealt with, if it was a supervisor
         self._is_up = False  # all children of the spec have started
         self._is_ending = False  # it stops its children, for good, and takes no more orders
         self._ids = 0
@@ -233,11 +234,15 @@ class SupervisorProcess:
                 if steps:
                     del self.processes[id]
                     self._report_exit(process, steps)
+                    # A supervisor that gave up ends with `shutdown`, which says nothing.
+                    inner = process.inner
+                    self._cause = inner.reports.verdict if isinstance(inner, SupervisorProcess) else ""
                 return await self.carry_out(steps)
             case Retry(id):
+                self._cause = ""
                 return await self.carry_out(self.machine.retry(id, now))
             case Order(run, answer):
-                await answer_with(run, answer)
+                await answer_with(run, answer, self.path)
                 return None
             case StopOrder(reason):
                 return await self.carry_out(self.machine.stop(reason))
@@ -280,8 +285,10 @@ class SupervisorProcess:
         if process.leaves and self._is_up:
             return deque()  # the program ends; nothing is tried again
         if not process.has_started:
-            self.reports.start_failed(process, stopping=self._stop_ordered)
-            return deque(self.machine.start_failed(id, process.reason))
+            steps = self.machine.start_failed(id, process.reason)
+            delay = steps[0].delay if isinstance(steps[0], RetryLater) else 0.0
+            self.reports.start_failed(process, delay, stopping=self._stop_ordered)
+            return deque(steps)
         return todo
 
     async def start_child(self, spec: ChildSpec[Any]) -> Process | None:
@@ -439,9 +446,9 @@ class SupervisorProcess:
         match step:
             case Restarting():
                 limits = spec.budget or self.reports
-                self.reports.restarting(step, incarnation, limits.max_restarts, limits.max_seconds)
+                self.reports.restarting(step, incarnation, limits.max_restarts, limits.max_seconds, cause=self._cause)
             case GiveUp():
-                self.reports.gave_up(step, incarnation)
+                self.reports.gave_up(step, incarnation, cause=self._cause)
             case GiveUpChild():
                 self.reports.gave_up_child(step, incarnation, spec)
 

@@ -232,6 +232,19 @@ async def test_pools_of_two_nodes_share_what_comes_and_each_hears_what_is_for_al
     assert [entry for entry in both if entry[1] == "sku-2"] == [(member_of("sku-2"), "sku-2", -1)] * 2
 
 
+async def test_what_nobody_waits_for_is_dropped_with_a_number_if_its_member_is_gone(make_node, lines):
+    sku = "sku-0"
+    member = child(Inventory).replace(restart="temporary")
+    async with make_node(pool(member, size=SIZE, key="sku")) as there, make_node() as here:
+        await there.stop(there.ref(Inventory, member_of(sku)))
+        await anyio.wait_all_tasks_blocked()
+        for send in (lambda: here.ref(Inventory).restock(1, sku=sku), lambda: here.publish(f"deliveries.{sku}", 2)):
+            lines.clear()
+            await send()
+            await anyio.sleep(2.0)  # each is told at most once a second
+            assert [line["count"] for line in lines if line["event"] == "messages_dropped"] == [1]
+
+
 # Calls that come back
 
 
