@@ -9,8 +9,10 @@ import msgspec
 
 from cliffracer.actor.cell import Cell, CellState
 from cliffracer.actor.handlers import Handler, HandlerTable
+from cliffracer.actor.host import Host
 from cliffracer.envelope import Message
 from cliffracer.errors import CallCycle, NoActor
+from cliffracer.observe.logs import Throttle
 
 __all__ = ["Pool", "partition_of"]
 
@@ -58,8 +60,12 @@ class Pool:
         """Messages from outside that fitted no handler."""
         self._places = {} if key is None else {name: _place_of(handler, key) for name, handler in handlers.items()}
         self._key = key
+        self.dropped = 0
+        """Messages that nobody waited for, and whose member did not run."""
         self._find = find
         self._last = 0
+        self._drops_reported = 0
+        self._drop_reports: Throttle | None = None
 
     @property
     def is_here(self) -> bool:
@@ -91,6 +97,16 @@ class Pool:
         if cell is None:
             raise NoActor(message.target, f"no actor {message.to!r} runs on this node")
         return cell
+
+    def drop(self, message: Message, host: Host) -> None:
+        """Count a message that nobody waits for, and whose member does not run; log it, at most once a second."""
+        self.dropped += 1
+        self._drop_reports = self._drop_reports or Throttle(1.0, host.timers.clock)
+        if self._drop_reports.ready():
+            count, self._drops_reported = self.dropped - self._drops_reported, self.dropped
+            host.log.warning(
+                "messages_dropped", actor=message.to, count=count, total=self.dropped, capacity=0, policy="stopped"
+            )
 
     def _by_key(self, message: Message) -> int:
         place = self._places[message.handler]

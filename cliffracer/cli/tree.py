@@ -150,9 +150,7 @@ def _live_table(one: NodeTree) -> tuple[Text, Table]:
     planned = one.root.state == "planned"
     title = f"{one.root.id}, not running" if planned else f"node {one.node}, {one.state}"
     table = Table(box=None, pad_edge=False)
-    for name in (
-        ("", "kind", "restart") if planned else ("", "state", "inc", "crashes/restarts", "mailbox", "up", "last crash")
-    ):
+    for name in ("", "kind", "restart") if planned else ("", "state", "inc", "crashes", "mailbox", "up", "last crash"):
         table.add_column(name, no_wrap=name != "last crash")
     for indent, entry in _walk(one.root):
         if planned:

@@ -20,7 +20,7 @@ from cliffracer.node.remote import RemoteActor, call_error_of
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import ChildRecord, Process
-from cliffracer.supervision.spec import ChildSpec, actors_at, pools_at
+from cliffracer.supervision.spec import ChildSpec, actors_at, paths_at, pools_at
 from cliffracer.supervision.supervisor import SupervisorProcess
 from cliffracer.transport.contract import Transport
 
@@ -131,9 +131,10 @@ class NodeHost:
         """Return what is known of the child at `path`."""
         return self.registry.record_of(path)
 
-    def forget(self, path: str, *, below: bool) -> None:
-        """Forget the child at `path`, and what was `below` it."""
-        self.registry.forget(path, below=below)
+    def forget(self, spec: ChildSpec[Any], path: str) -> None:
+        """Forget the child at `path`, and what was below it."""
+        for part_path in paths_at(spec, path):
+            self.registry.forget(part_path)
 
     def supervisor_started(self, supervisor: SupervisorProcess) -> None:
         """A supervisor is about to start its children."""

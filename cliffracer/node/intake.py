@@ -5,7 +5,6 @@ once.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -207,6 +206,8 @@ class _Door:
                 return self._put_or_drop(message, cell)
             _require_taken(message, handler, cell)
         except CallError as error:
+            if not reply and isinstance(self._cell, Pool):
+                return self._cell.drop(message, self._host)
             return self._refuse(error, subject, payload, reply)
         reply_to = _RemoteReply(self._transport, self._intake, reply, message.target, wire_of(payload))
         if handler.kind is Kind.CALL:
@@ -234,8 +235,11 @@ class _Door:
         return take
 
     def _take_event(self, message: Message) -> None:
-        with suppress(NoActor):  # a member of a pool that does not run; its messages are nobody's
+        try:
             self._put_or_drop(message, self._cell.cell_for(message))
+        except NoActor:  # a member of a pool that does not run
+            assert isinstance(self._cell, Pool)
+            self._cell.drop(message, self._host)
 
     def _put_or_drop(self, message: Message, cell: Cell) -> None:
         if cell.state is not CellState.OPEN:

@@ -137,12 +137,9 @@ class Registry:
         """
         return _find(self._records, path)
 
-    def forget(self, path: str, *, below: bool) -> None:
-        """Forget the child at `path`, and what was `below` it."""
+    def forget(self, path: str) -> None:
+        """Forget the child at `path`."""
         self._records.pop(path, None)
-        if below:
-            for inner in [known for known in self._records if known.startswith(f"{path}/")]:
-                del self._records[inner]
 
     # Supervisors
 

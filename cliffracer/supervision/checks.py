@@ -42,8 +42,10 @@ def check_arguments(label: str, start: Any, args: tuple[Any, ...], kwargs: dict[
     """Check that `start` can be called with these arguments."""
     # Only classes are remembered: a function may hold on to anything.
     signature = _signature_of(start) if isinstance(start, type) else inspect.signature(start)
-    if inspect.iscoroutinefunction(start) and "task_status" in signature.parameters and "task_status" not in kwargs:
-        kwargs = {**kwargs, "task_status": None}  # the supervisor fills it in
+    if inspect.iscoroutinefunction(start) and "task_status" in signature.parameters:
+        if "task_status" in kwargs:
+            raise SpecError(f"child({label}, ...): task_status={kwargs['task_status']!r}.", "leave it out.")
+        kwargs = {**kwargs, "task_status": None}  # the supervisor fills that in
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:

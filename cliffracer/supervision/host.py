@@ -42,8 +42,8 @@ class TreeHost(Host, Protocol):
         """Return what is known of the child at `path`; the same for each incarnation."""
         ...
 
-    def forget(self, path: str, *, below: bool) -> None:
-        """Forget the child at `path`, and what was `below` it."""
+    def forget(self, spec: ChildSpec[Any], path: str) -> None:
+        """Forget the child at `path`, and what was below it."""
         ...
 
     def supervisor_started(self, supervisor: Any) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "as_child",
     "check_fits",
     "names_in",
+    "paths_at",
     "pools_at",
     "without_arguments",
 ]
@@ -141,7 +142,7 @@ class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
         if not isinstance(self.start, _STARTS):
             raise SpecError(f"child {self.id!r}: start={self.start!r}.", CHILD_HELP)
         if isinstance(self.start, ActorStart):
-            check_id(self.name, "the name of an actor,", "name")
+            check_id(self.name, f"child {self.id!r}: name", "name")
         check_id(self.id, "child")
         check_child_options(
             f"child {self.id!r}", self.restart, self.shutdown, self.start_timeout, significant=self.significant
@@ -374,7 +375,7 @@ def as_child(label: str, item: Any) -> ChildSpec[Any]:
     if inspect.iscoroutine(item):
         raise SpecError(f"{label}: {not_a_child(item)}", CHILD_HELP)
     if isinstance(item, list | tuple):
-        raise SpecError(f"{label}: the children are in a {type(item).__name__}.", "write Supervisor(id, *children).")
+        raise SpecError(f"{label}: the children are in a list.", "write Supervisor(id, *children).")
     if isinstance(item, type) and issubclass(item, Actor):
         raise SpecError(f"{label}: {item.__name__} is a class.", f"write child({item.__name__}, ...).")
     raise SpecError(f"{label}: {item!r} is no child.", CHILD_HELP)
@@ -388,6 +389,15 @@ def actors_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[
     elif isinstance(tree, Supervisor):
         for inner in tree.children:
             yield from actors_at(inner, f"{path}/{inner.id}")
+
+
+def paths_at(spec: ChildSpec[Any], path: str) -> Iterator[str]:
+    """Yield `path`, and the paths of all in `spec`, which stands there, that are known before it starts."""
+    yield path
+    tree = spec.start.members if isinstance(spec.start, PoolStart) else spec.start
+    if isinstance(tree, Supervisor):
+        for inner in tree.children:
+            yield from paths_at(inner, f"{path}/{inner.id}")
 
 
 def pools_at(spec: ChildSpec[Any], path: str) -> Iterator[tuple[str, ChildSpec[Any]]]:

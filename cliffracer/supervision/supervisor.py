@@ -212,9 +212,8 @@ class SupervisorProcess:
         """Free the names of children that the next incarnation will not start."""
         for id, spec in self.specs.items():
             if id not in self._lasting:
-                is_supervisor = spec.is_supervisor
                 await self.host.dismiss(spec, self.path_of(id), forget=True)
-                self.host.forget(self.path_of(id), below=is_supervisor)
+                self.host.forget(spec, self.path_of(id))
 
     def _close(self) -> None:
         self._is_ending = True
@@ -421,12 +420,12 @@ class SupervisorProcess:
         """Free the names of a child that will not be started again, and of everybody below it."""
         if id in self._retries:
             self._retries.pop(id).cancel()
-        forget, is_supervisor = id not in self.machine, self.specs[id].is_supervisor
-        await self.host.dismiss(self.specs[id], self.path_of(id), forget=forget)
+        forget, spec = id not in self.machine, self.specs[id]
+        await self.host.dismiss(spec, self.path_of(id), forget=forget)
         if forget:
             del self.specs[id]
             self._lasting.discard(id)
-            self.host.forget(self.path_of(id), below=is_supervisor)
+            self.host.forget(spec, self.path_of(id))
 
     # Tell
 

@@ -42,8 +42,8 @@ def children_end(shell, reasons, served, outcomes):
     notices_are_served(shell, served, outcomes)
 
 
-def time_passes(shell, quarters, served, outcomes):
-    shell.let_time_pass(quarters / 4)
+def time_passes(shell, seconds, served, outcomes):
+    shell.let_time_pass(seconds)
     notices_are_served(shell, served, outcomes)
 
 
@@ -207,6 +207,7 @@ CHECKS = [
 WHO = st.integers(0, 5)
 REASONS = st.sampled_from([Normal(), Shutdown("drained"), Killed(), Crashed("KeyError", "1f0c")])
 OUTCOMES = st.sampled_from(["ok", "ok", "ok", "fail", "fail", "ignore"])
+SECONDS = st.sampled_from([1.0, 0.25, 3.0, 4.0, MAX_SECONDS])  # few, so that the edges of windows are met
 SERVED = (st.integers(0, 4), st.lists(OUTCOMES, max_size=4))
 OPTIONS = (
     st.sampled_from(["permanent", "permanent", "transient", "transient", "temporary"]),
@@ -229,7 +230,7 @@ def starts(budgets):
 EVENTS = [
     st.just((stale_notices_change_nothing,)),
     st.just((orders_that_make_no_sense_are_refused,)),
-    st.tuples(st.just(time_passes), st.integers(1, 20), *SERVED),
+    st.tuples(st.just(time_passes), SECONDS, *SERVED),
     st.tuples(st.just(child_is_terminated), WHO),
     *[ends(), ends()],
 ]

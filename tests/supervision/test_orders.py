@@ -196,12 +196,14 @@ async def test_start_that_is_under_way_when_the_supervisor_is_told_to_stop_is_cu
     assert journal == ["start a", "start b", "stop b", "stop a"]
 
 
-async def test_orders_that_wait_when_the_supervisor_is_killed_are_refused(run_node):
+@pytest.mark.parametrize("order", ["start_child", "terminate_child"])
+async def test_orders_that_wait_when_the_supervisor_is_killed_are_refused(run_node, order):
     refused: list[str] = []
-    shop = child(DynamicSupervisor("shop")).replace(restart="temporary")
+    shop = child(Supervisor("shop", worker("a", [], takes=10.0, shutdown=60.0))).replace(restart="temporary")
     async with run_node(shop) as node, anyio.create_task_group() as tasks:
         ref = node.ref(SupervisorRef, "shop")
-        tasks.start_soon(give, partial(ref.start_child, child(Slow, [])), refused)
+        asked_for = "a" if order == "terminate_child" else child(Slow, [])
+        tasks.start_soon(give, partial(getattr(ref, order), asked_for), refused)
         await anyio.sleep(1.0)
         tasks.start_soon(give, ref.count_children, refused)
         await anyio.sleep(1.0)

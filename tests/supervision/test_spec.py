@@ -155,7 +155,7 @@ def test_what_is_no_child_is_refused(make, problem, fix):
     [
         (Orders, "Supervisor('root'): Orders is a class", "write child(Orders, ...)"),
         (poll_prices, "is no child", "child(an_async_function, arguments...)"),
-        ([child(Orders)], "is no child", "child(YourActor, arguments...)"),
+        ([child(Orders)], "the children are in a list", "write Supervisor(id, *children)"),
         ("orders", "'orders' is no child", "child(YourActor, arguments...)"),
         (None, "None is no child", "child(YourActor, arguments...)"),
     ],

@@ -198,6 +198,16 @@ async def test_child_of_a_killed_supervisor_that_does_not_end_is_reported_as_its
     assert place_of(deaf, "deaf") in report["where"]
 
 
+async def test_each_child_of_a_killed_supervisor_that_does_not_end_is_reported_from_the_kill_on(run_node, lines):
+    inner = Supervisor("inner", *(child(deaf, seconds).replace(id=f"deaf-{seconds}") for seconds in (8, 9, 12)))
+    async with run_node(child(inner).replace(shutdown="brutal_kill")):
+        await anyio.sleep(1.0)
+        begin = anyio.current_time()
+    assert anyio.current_time() - begin == pytest.approx(12.0)
+    reports = sorted((line["child"], line["seconds"]) for line in events(lines, "child_unkillable"))
+    assert reports == [("deaf-12", 5.0), ("deaf-8", 5.0), ("deaf-9", 5.0)]
+
+
 async def test_other_orders_wait_for_a_child_that_does_not_end_and_are_served_then(run_node, lines):
     journal: Journal = []
     async with run_node(worker("a", journal), child(deaf, 30.0).replace(shutdown=1.0)) as node:
@@ -259,3 +269,20 @@ async def test_start_that_is_deaf_to_the_stop_of_its_node_is_reported_and_waited
     assert anyio.current_time() == pytest.approx(10.0)
     assert journal == ["start a", "stop a"]
     assert [line["child"] for line in events(lines, "child_unkillable")] == ["deaf_start"]
+
+
+async def test_restart_that_was_given_up_takes_no_message_that_waits(run_node, lines):
+    class Late(Deaf, start_timeout=2.0):
+        async def on_start(self) -> None:
+            if self.incarnation == 2:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(10.0)
+            await super().on_start()
+
+    journal: Journal = []
+    async with run_node(child(Late, journal)) as node:
+        with pytest.raises(ActorCrashed):
+            await node.ref(Late).crash()
+        with anyio.fail_after(100.0):
+            assert await node.ref(Late).which() == 3
+    assert [line["incarnation"] for line in events(lines, "child_start_failed")] == [2]

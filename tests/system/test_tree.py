@@ -157,7 +157,8 @@ def test_worst_shutdown_time_is_the_sum_and_says_what_takes_it(cliffracer, shop_
     shown = cliffracer("tree", shop_file, "--shutdown-time")
     assert shown.returncode == 0, shown.stderr
     # 10 s to drain; inventory 2, poll 5, two greeters of 5 each, the jobs 3.
-    assert shown.stdout.splitlines()[0] == "stopping shop takes at most 30 s"
+    # What will run in the dynamic supervisor nobody knows yet.
+    assert shown.stdout.splitlines()[0] == "stopping shop takes at least 30 s"
     assert "CLIFFRACER_DRAIN_TIMEOUT" in shown.stdout
 
 

@@ -94,7 +94,7 @@ pool(Orders)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 pool(Orders, size="four")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 pool(Orders, size=4, key=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-DynamicSupervisor("sessions", child(Orders))  # type: ignore[call-arg,arg-type]  # pyright: ignore[reportCallIssue]
+DynamicSupervisor("sessions", child(Orders))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 TaskSupervisor("jobs", max_restarts=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Supervisor("shop", Orders)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Supervisor("shop", [child(Orders)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
