@@ -192,7 +192,7 @@ class Actor:
 
         Raises:
             TypeError: `target` is no ref.
-            ValueError: It is this actor.
+            ValueError: It is this actor; or a path is the end of several.
         """
         _standing(self).bonds.monitor(target)
 
@@ -208,7 +208,7 @@ class Actor:
 
         Raises:
             TypeError: `target` is no ref.
-            ValueError: It is this actor.
+            ValueError: It is this actor; or a path is the end of several.
         """
         _standing(self).bonds.link(target)
 

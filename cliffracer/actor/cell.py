@@ -70,7 +70,7 @@ class Reply:
         self.is_settled = False
         """Whether there is an answer."""
         self._value: Any = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def answer(self, value: Any) -> None:
         """Hand over the result."""
@@ -79,7 +79,7 @@ class Reply:
             self._value = value
             self._waiter.set()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Hand over the reason why there is no result."""
         if not self.is_settled:
             self.is_settled = True

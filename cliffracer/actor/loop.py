@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -25,7 +25,7 @@ from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refu
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Incarnation", "crash_of", "is_outside_force"]
+__all__ = ["Incarnation", "crash_of", "is_outside_force", "leaving_in"]
 
 # After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
 # of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
@@ -41,7 +41,17 @@ def is_outside_force(error: BaseException) -> bool:
     """
     if isinstance(error, anyio.get_cancelled_exc_class()):
         return anyio.current_effective_deadline() == -inf
-    return not isinstance(error, Exception | BaseExceptionGroup)
+    return leaving_in(error) is not None or not isinstance(error, Exception | BaseExceptionGroup)
+
+
+def leaving_in(error: BaseException | None) -> BaseException | None:
+    """Return the SystemExit or KeyboardInterrupt that `error` is, or holds, or None."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        members: tuple[BaseException, ...] = cast("Any", error).exceptions
+        return next((found for member in members if (found := leaving_in(member)) is not None), None)
+    return None
 
 
 def crash_of(error: BaseException) -> Crashed:
@@ -72,7 +82,14 @@ class Incarnation:
     )
 
     def __init__(
-        self, cell: Cell, start: ActorStart, host: Host, *, incarnation: int = 1, stop_time: float = inf
+        self,
+        cell: Cell,
+        start: ActorStart,
+        host: Host,
+        *,
+        incarnation: int = 1,
+        stop_time: float = inf,
+        at_once: bool = True,
     ) -> None:
         """Prepare; nothing runs.
 
@@ -82,11 +99,12 @@ class Incarnation:
             host: The node around it.
             incarnation: Its number.
             stop_time: Seconds that `on_stop` may take where nobody waits for it.
+            at_once: Whether it may start in the task of who starts it, if nothing in its start waits.
         """
         cell.incarnation = incarnation
         cell.suspended = False
         cell.queue.clear_signals()
-        self.starts_at_once = start.actor.on_start is Actor.on_start
+        self.starts_at_once = at_once and start.actor.on_start is Actor.on_start
         """Whether there is nothing in its start that would need a task of its own."""
         self.context: Context | None = None
         """In which it was started, if it was started at once; its task must run in it."""
@@ -310,8 +328,10 @@ class Incarnation:
         async with anyio.create_task_group() as self._tasks:
             try:
                 stop = await self._receive()
-            except (KeyboardInterrupt, SystemExit) as error:
-                self._leaving = error  # the group would wrap it
+            except BaseException as error:
+                if (leaving := leaving_in(error)) is None:
+                    raise
+                self._leaving = leaving  # the group would wrap it
             if self._leaving is not None or isinstance(stop.reason, Crashed):
                 self._tasks.cancel_scope.cancel()
         if self._leaving is not None:
@@ -339,10 +359,12 @@ class Incarnation:
                 # The object is not to be trusted any more: whatever else it works on ends here.
                 assert self._tasks is not None
                 self._tasks.cancel_scope.cancel()
-        except (KeyboardInterrupt, SystemExit) as error:
+        except BaseException as error:
             # Out of a task of its own it would tear the event loop down; so it leaves by way of the actor's.
+            if (leaving := leaving_in(error)) is None:
+                raise
+            self._leaving = leaving
             assert self._tasks is not None
-            self._leaving = error
             self._tasks.cancel_scope.cancel()
         finally:
             assert self._running is not None

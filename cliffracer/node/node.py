@@ -139,6 +139,7 @@ class Node:
 
         Raises:
             NoActor: Nothing runs there, on this node.
+            ValueError: A path is the end of several.
         """
         await self._running().control.stop(target, reason)
 

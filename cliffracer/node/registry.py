@@ -107,6 +107,7 @@ class Registry:
         name, members = str(spec.name), spec.start.members.children
         one = members[0].start
         assert isinstance(one, ActorStart)
+        self.require_free(name, path)
         names = tuple(str(member.name) for member in members)
         pool = Pool(name, one.actor.__handlers__, names, spec.start.key, self._cells.get)
         self._pools[name] = (path, pool)
@@ -166,7 +167,7 @@ class Registry:
         try:
             supervisor = _find(self._supervisors, path)
         except ValueError as error:
-            raise NoSupervisor(f"{error}; write more of the path.") from None
+            raise NoSupervisor(f"{error}.") from None
         if supervisor is None:
             known = ", ".join(map(repr, self._supervisors)) or "none"
             raise NoSupervisor(f"no supervisor {path!r} runs on this node; there is {known}.")
@@ -179,5 +180,5 @@ def _find(things: dict[str, T], path: str) -> T | None:
         return found
     ends = [known for known in things if known.endswith(f"/{path}")]
     if len(ends) > 1:
-        raise ValueError(f"{path!r} may be any of {', '.join(map(repr, ends))}")
+        raise ValueError(f"{path!r} may be any of {', '.join(map(repr, ends))}; write more of the path")
     return things[ends[0]] if ends else None

@@ -1,5 +1,6 @@
 """What can be asked of a supervisor while it runs."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
@@ -9,10 +10,20 @@ from msgspec import Struct
 from cliffracer.actor.actor import ActorStart, ref_to
 from cliffracer.actor.cell import Reply
 from cliffracer.actor.host import Host
+from cliffracer.actor.loop import leaving_in
 from cliffracer.actor.ref import ChildRef
 from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Message, current_message
-from cliffracer.errors import AdminError, JobStopped, NoChild, NoSupervisor, TooManyChildren, WouldWaitForItself
+from cliffracer.errors import (
+    AdminError,
+    JobStopped,
+    NoChild,
+    NoSupervisor,
+    SpecError,
+    TooManyChildren,
+    WouldWaitForItself,
+)
+from cliffracer.supervision.checks import not_a_child
 from cliffracer.supervision.host import TreeHost
 from cliffracer.supervision.orders import delete, restart, start_new, terminate
 from cliffracer.supervision.process import Process, asking_process
@@ -200,7 +211,7 @@ class SupervisorRef:
                 f"{supervisor.path!r} waits for {asking!r} to start, or to end, which waits for this answer. "
                 "Ask later: from a handler, or from another actor."
             )
-        return await supervisor.order(run)
+        return await supervisor.order(run, asking)
 
     def _asking(self) -> str:
         """Return the path of the actor or function that asks, or nothing."""
@@ -262,7 +273,7 @@ class Job(Generic[R]):
             self._supervisor.jobs -= 1
             self._reply.answer(value)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Note that it has no result; the first word counts."""
         if not self.is_done:
             self._supervisor.jobs -= 1
@@ -305,6 +316,7 @@ class TaskSupervisorRef:
             TooManyChildren: `max_children` jobs run already.
             NoSupervisor: The supervisor does not run.
             AdminError: It is no task supervisor.
+            SpecError: `function` is no async function.
         """
         supervisor = self._host.find_supervisor(self.path)
         tree = supervisor.tree
@@ -314,6 +326,8 @@ class TaskSupervisorRef:
             raise TooManyChildren(
                 f"{supervisor.path!r} runs {supervisor.jobs} of max_children={tree.max_children} jobs."
             )
+        if inspect.iscoroutine(function) or not callable(function):
+            raise SpecError(f"start_soon(): {not_a_child(function)}", "pass an async function, and its arguments.")
         id = supervisor.new_id(getattr(function, "__name__", ""))
         job: Job[R] = Job(id, supervisor)
         current = current_message.get()
@@ -326,8 +340,9 @@ class TaskSupervisorRef:
             current_message.set(message)
             try:
                 job.answer(await function(*args, **kwargs))
-            except Exception as error:
-                job.fail(error)
+            except BaseException as error:
+                if isinstance(error, Exception) or leaving_in(error) is not None:
+                    job.fail(error)
                 raise
             finally:
                 job.fail(JobStopped(f"the job {id!r} was stopped before it was done."))

@@ -82,9 +82,14 @@ class _ActorBody:
         if not isinstance(spec.shutdown, str):
             stop_time = spec.shutdown
         self._incarnation = Incarnation(
-            self._cell, start, host, incarnation=process.record.incarnation, stop_time=stop_time
+            self._cell,
+            start,
+            host,
+            incarnation=process.record.incarnation,
+            stop_time=stop_time,
+            at_once=spec.start_timeout is None,
         )
-        self.starts_at_once = self._incarnation.starts_at_once and spec.start_timeout is None
+        self.starts_at_once = self._incarnation.starts_at_once
 
     async def start(self) -> Exit | None:
         return await self._incarnation.start(self._on_started)
@@ -146,7 +151,7 @@ class _FunctionBody:
 
 def _says_when_started(function: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
-    if code is not None and "task_status" not in code.co_varnames:
+    if code is not None and not hasattr(function, "__wrapped__") and "task_status" not in code.co_varnames:
         return False  # quick, for jobs by the thousand
     return "task_status" in inspect.signature(function).parameters
 
@@ -194,6 +199,6 @@ def _make_tree(start: TreeStart) -> Tree:
     tree: Any = start.function(*start.args, **start.kwargs)
     if not isinstance(tree, get_args(Tree)):
         name = getattr(start.function, "__name__", "the function")
-        raise TypeError(f"{name}() returned {tree!r}, and no supervisor")
+        raise TypeError(f"{name}(), which is no 'async def', returned {tree!r}, and no supervisor")
     made: Tree = tree
     return made

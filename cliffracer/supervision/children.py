@@ -111,12 +111,13 @@ def pool(
     label = f"pool({one.id!r})"
     if not isinstance(one.start, ActorStart) or one.name is None:
         raise SpecError(f"{label}: only actors can be pooled.", "write pool(YourActor, size=4).")
+    if one.significant:
+        raise SpecError(f"{label}: significant=True: a pool is permanent, so it never ends.", "leave it out.")
     if type(size) is not int or size < 1:
         raise SpecError(f"{label}: size={size!r}.", "use a whole number, 1 or more.")
     check_key(label, one.start.actor, key)
     name = one.name
-    member = one.replace(significant=False)
-    members = (member.replace(name=f"{name}-{number}") for number in range(size))
+    members = (one.replace(name=f"{name}-{number}") for number in range(size))
     group = Supervisor(name, *members, max_restarts=max_restarts, max_seconds=max_seconds)
     return ChildSpec(
         id=one.id, start=PoolStart(group, key), restart="permanent", shutdown="infinity", name=name, mailbox=None

@@ -1,13 +1,13 @@
 """The one queue of a supervisor, and what waits in it."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Iterator
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from cliffracer.actor.timers import Waiter
-from cliffracer.errors import AdminError, NoSupervisor, SpecError
+from cliffracer.errors import AdminError, NoSupervisor, SpecError, WouldWaitForItself
 from cliffracer.exits import Exit
 from cliffracer.supervision.process import Process
 
@@ -41,10 +41,11 @@ class Retry(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """Somebody asks for something."""
+    """Somebody asks for something; `asking` is the path of who does, if it is in the tree."""
 
     run: Callable[[], Awaitable[Any]]
     answer: Answer
+    asking: str = ""
 
 
 class StopOrder(Struct, frozen=True):
@@ -78,6 +79,20 @@ class NoticeQueue:
             await noticed
         return self._notices.popleft()
 
+    def refuse_orders_of(self, paths: Container[str]) -> None:
+        """Refuse the orders that were given by what is at `paths`, or below.
+
+        That is about to be stopped, and would wait for an order that waits behind the stop.
+        """
+        kept: deque[Notice] = deque()
+        for notice in self._notices:
+            if isinstance(notice, Order) and any(path in paths for path in _upwards(notice.asking)):
+                why = f"{notice.asking!r} is being stopped; what it asked for was not carried out."
+                notice.answer.fail(WouldWaitForItself(why))
+            else:
+                kept.append(notice)
+        self._notices = kept
+
     def refuse_orders(self, why: str) -> None:
         """Empty the queue, and tell who waits for an order in it that it was not carried out."""
         for notice in self._notices:
@@ -99,3 +114,10 @@ async def answer_with(run: Callable[[], Awaitable[Any]], answer: Answer, path: s
         raise
     else:
         answer.answer(result)
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield `path`, and the path of each supervisor above it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]

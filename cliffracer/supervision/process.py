@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from cliffracer.actor.host import Watcher
-from cliffracer.actor.loop import crash_of, is_outside_force
+from cliffracer.actor.loop import crash_of, is_outside_force, leaving_in
 from cliffracer.errors import Ignore
 from cliffracer.exits import Crashed, Exit, Killed, Shutdown
 from cliffracer.observe.logs import Logger
@@ -124,6 +124,7 @@ class Process:
         "has_started",
         "inner",
         "is_abandoned",
+        "is_killed",
         "keeper",
         "leaves",
         "reason",
@@ -152,6 +153,7 @@ class Process:
         self.has_started = False
         self.was_ignored = False  # it declined to start
         self.is_abandoned = False  # it took too long to start: whatever it says now, it has not
+        self.is_killed = False  # perhaps before there was a task to cancel
         self.leaves = False  # it wants the whole program to end
         self.reason: Exit = Killed()
         self.stop_requested: Exit | None = None
@@ -198,6 +200,8 @@ class Process:
         """Give it a task of its own."""
         context = None if self._body is None else self._body.context
         self.handle = tasks.create_task(self.run(), name=self.record.path, context=context)
+        if self.is_killed:
+            self.handle.cancel()
 
     async def run(self) -> None:
         """Run to the end, whatever that is, and tell the keeper, once."""
@@ -219,10 +223,10 @@ class Process:
         if isinstance(error, Ignore) and not self.has_started:
             self.was_ignored = True
             self.reason = Shutdown(str(error))
-        elif isinstance(error, KeyboardInterrupt | SystemExit):
+        elif (leaving := leaving_in(error)) is not None:
             self.leaves = True
-            self.reason = crash_of(error)
-            self.keeper.process_leaves(self, error)
+            self.reason = crash_of(leaving)
+            self.keeper.process_leaves(self, leaving)
         elif isinstance(error, Exception) and not is_outside_force(error):
             self.crashed(error)  # it did not start, or the fault is ours; siblings shall not fall with it
         self._body = None
@@ -303,6 +307,7 @@ class Process:
 
     def cancel(self) -> None:
         """Cancel its task."""
+        self.is_killed = True
         if self.handle is not None:
             self.handle.cancel()
 

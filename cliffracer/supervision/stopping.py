@@ -6,11 +6,11 @@ from math import inf
 
 import anyio
 
-from cliffracer.exits import Exit, Shutdown
+from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import Process
 
-__all__ = ["stop_all", "wait_gone"]
+__all__ = ["kill_all", "stop_all", "wait_gone"]
 
 _REPORT_AGAIN = 60.0  # seconds between two reports of the same child that does not end, at most
 
@@ -37,6 +37,23 @@ async def stop_all(processes: Iterable[Process], grace: float, log: Logger) -> N
             process.request_stop(Shutdown())
             if not isinstance(process.spec.shutdown, str):
                 countdown.kill_in(process, process.spec.shutdown)
+    await countdown.run()
+
+
+async def kill_all(processes: Iterable[Process], grace: float, log: Logger) -> None:
+    """End all of `processes` because their supervisor was killed, and return when all are gone; see `stop_all`.
+
+    Workers are cancelled. Supervisors hear that their parent has gone, and stop their own children in order.
+    """
+    countdown = _Countdown(grace, log)
+    for process in processes:
+        if process.has_ended:
+            continue
+        countdown.add(process)
+        if process.spec.is_supervisor:
+            process.request_stop(Killed())
+        else:
+            countdown.kill(process)
     await countdown.run()
 
 

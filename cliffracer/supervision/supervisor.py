@@ -47,7 +47,7 @@ from cliffracer.supervision.steps import (
     StopAll,
     StopChild,
 )
-from cliffracer.supervision.stopping import stop_all, wait_gone
+from cliffracer.supervision.stopping import kill_all, stop_all, wait_gone
 from cliffracer.supervision.strategy import Machine
 
 __all__ = ["SupervisorProcess"]
@@ -127,7 +127,7 @@ class SupervisorProcess:
         """Its children are reported by themselves."""
         return []
 
-    async def order(self, run: Callable[[], Awaitable[Any]]) -> Any:
+    async def order(self, run: Callable[[], Awaitable[Any]], asking: str = "") -> Any:
         """Have the supervisor await `run()` when its turn comes, and return what that returns.
 
         Raises:
@@ -137,10 +137,10 @@ class SupervisorProcess:
         Cancellation: the order is not recalled.
         """
         answer = Reply(self.host.timers.new_waiter())
-        self.order_nowait(run, answer)
+        self.order_nowait(run, answer, asking)
         return await answer.wait()
 
-    def order_nowait(self, run: Callable[[], Awaitable[Any]], answer: Answer) -> None:
+    def order_nowait(self, run: Callable[[], Awaitable[Any]], answer: Answer, asking: str = "") -> None:
         """Have the supervisor await `run()` when its turn comes, and tell `answer` how it went.
 
         Raises:
@@ -148,7 +148,7 @@ class SupervisorProcess:
         """
         if self._is_ending:
             raise NoSupervisor(f"the supervisor {self.path!r} has ended, or is about to.")
-        self._notices.put(Order(run, answer))
+        self._notices.put(Order(run, answer, asking))
 
     def new_id(self, label: str) -> str:
         """Return an id that begins with `label` and was never returned before."""
@@ -200,13 +200,8 @@ class SupervisorProcess:
 
     async def _end_doomed(self, doomed: Iterable[Process]) -> None:
         left = [process for process in doomed if not process.has_ended]
-        for process in left:
-            if process.spec.is_supervisor:
-                process.request_stop(Killed())
-            else:
-                process.kill()
-        for process in left:
-            await wait_gone(process, self.host.kill_grace, self.log)
+        self._notices.refuse_orders_of({process.record.path for process in left})
+        await kill_all(left, self.host.kill_grace, self.log)
 
     async def _let_go(self) -> None:
         """Free the names of children that the next incarnation will not start."""
@@ -352,6 +347,7 @@ class SupervisorProcess:
     async def _cut_short(self, process: Process) -> None:
         """End a start that has taken too long, or is not wanted any more."""
         process.is_abandoned = True
+        self._notices.refuse_orders_of({process.record.path})
         if isinstance(process.inner, SupervisorProcess):
             process.inner.request_stop(Shutdown())  # what it has started so far stops in order
             await process.wait_ended()
@@ -408,6 +404,7 @@ class SupervisorProcess:
             if isinstance(process.inner, Cell):
                 self.host.before_stop(process.inner)
         self._awaited = tuple(processes)
+        self._notices.refuse_orders_of({process.record.path for process in processes})
         try:
             await stop_all(processes, self.host.kill_grace, self.log)
         finally:

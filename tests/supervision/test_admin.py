@@ -10,13 +10,11 @@ from cliffracer import (
     Backoff,
     ChildCounts,
     ChildIgnored,
-    ChildInfo,
     ChildNotStarted,
     ChildRef,
     ChildRestarting,
     ChildRunning,
     Crashed,
-    DynamicSupervisor,
     NoActor,
     NoChild,
     NotStarted,
@@ -391,45 +389,3 @@ async def test_actor_of_another_class_can_take_over_a_name_that_is_free(run_node
         await root_of(node).delete_child("a")
         await root_of(node).start_child(child(Other))
         assert node.statistics()["a"].incarnation == 1
-
-
-# which_children, count_children, get_spec
-
-
-async def test_children_are_listed_with_what_they_are_the_last_started_first(run_node):
-    children = (worker("a", []), child(serve), Supervisor("inner", worker("x", [])), DynamicSupervisor("some"))
-    async with run_node(*children) as node:
-        await crash(node, "a")
-        assert await root_of(node).which_children() == [
-            ChildInfo(id="some", state="running", kind="supervisor", incarnation=1),
-            ChildInfo(id="inner", state="running", kind="supervisor", incarnation=1),
-            ChildInfo(id="serve", state="running", kind="worker", incarnation=1),
-            ChildInfo(id="a", state="running", kind="worker", incarnation=2),
-        ]
-
-
-async def test_children_are_counted_by_what_they_are_and_only_the_active_ones_by_whether_they_run(run_node):
-    children = (worker("a", []), worker("b", [], backoff=SLOW), Supervisor("inner", worker("x", [])), child(serve))
-    async with run_node(*children) as node:
-        assert await root_of(node).count_children() == ChildCounts(specs=4, active=4, supervisors=1, workers=3)
-        await crash(node, "b")
-        assert await root_of(node).count_children() == ChildCounts(specs=4, active=3, supervisors=1, workers=3)
-        await root_of(node).terminate_child("inner")
-        assert await root_of(node).count_children() == ChildCounts(specs=4, active=2, supervisors=1, workers=3)
-
-
-async def test_spec_is_given_as_it_was_written(run_node):
-    spec = worker("a", [], restart="transient", shutdown=7.0)
-    async with run_node(spec, Supervisor("inner")) as node:
-        assert await root_of(node).get_spec("a") == spec
-        await root_of(node).terminate_child("a")
-        assert await root_of(node).get_spec("a") == spec
-
-
-async def test_spec_of_a_temporary_child_comes_without_what_it_was_started_with(run_node):
-    spec = worker("a", [], restart="temporary")
-    async with run_node() as node:
-        await root_of(node).start_child(spec)
-        kept = await root_of(node).get_spec("a")
-        assert (kept.start.args, kept.start.kwargs) == ((), {})
-        assert kept.replace(restart="temporary").name == "a"

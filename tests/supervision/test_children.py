@@ -1,6 +1,4 @@
-"""Children of all kinds at work: functions, actors that are not needed, supervisors that are made, and their ends."""
-
-from itertools import pairwise
+"""Children of all kinds at work: functions, actors that are not needed, supervisors that are made."""
 
 import anyio
 import pytest
@@ -8,7 +6,6 @@ from anyio.abc import TaskStatus
 
 from cliffracer import (
     Actor,
-    Backoff,
     ChildIgnored,
     ChildNotStarted,
     Crashed,
@@ -22,7 +19,6 @@ from cliffracer import (
     StartFailed,
     Supervisor,
     SupervisorRef,
-    TreeFailed,
     child,
 )
 from tests.supervision.workers import Journal, Worker, crash, events, states, worker
@@ -251,7 +247,10 @@ async def test_function_that_makes_no_supervisor_today_leaves_its_child_stopped(
     ("factory", "why"),
     [
         (fails, "OSError: no such file: shop.toml"),
-        (nonsense, r"TypeError: nonsense\(\) returned \{'children': \[\]\}, and no supervisor"),
+        (
+            nonsense,
+            r"TypeError: nonsense\(\), which is no 'async def', returned \{'children': \[\]\}, and no supervisor",
+        ),
     ],
 )
 async def test_function_that_makes_no_supervisor_at_all_has_not_started(run_node, lines, factory, why):
@@ -292,227 +291,7 @@ async def test_function_that_fails_when_its_supervisor_is_to_be_restarted_is_tri
     assert [line["attempt"] for line in events(lines, "child_restarting")] == [0, 1, 2]
 
 
-# Incarnations
-
-
-async def test_incarnations_are_counted_on_when_the_supervisor_is_restarted(run_node):
-    inner = Supervisor("inner", worker("x", []), worker("y", []), max_restarts=1)
-    async with run_node(inner) as node:
-        await crash(node, *"xx")
-        assert (await node.ref(Worker, "x").which(), await node.ref(Worker, "y").which()) == (3, 2)
-        infos = await node.ref(SupervisorRef, "inner").which_children()
-        assert [info.incarnation for info in infos] == [2, 3]
-        assert [info.incarnation for info in await root_of(node).which_children()] == [2]
-
-
-async def test_failed_starts_are_incarnations_too(run_node, lines):
-    async with run_node(worker("a", [], failing=[2, 3])) as node:
-        await crash(node, "a")
-        assert await node.ref(Worker, "a").which() == 4
-    assert [line["incarnation"] for line in events(lines, "child_start_failed")] == [2, 3]
-
-
-# Back-off
-
-
-def ramp(**options) -> Backoff:
-    return Backoff(**{"initial": 1.0, "maximum": 8.0, "factor": 2.0, "jitter": 0.0, **options})
-
-
-class Clocked(Worker):
-    """Writes down when it starts."""
-
-    def __init__(self, starts: list[float], *, failing=()) -> None:
-        super().__init__([], failing=failing)
-        self.starts = starts
-
-    async def on_start(self) -> None:
-        self.starts.append(anyio.current_time())
-        await super().on_start()
-
-
-def gaps(times: list[float]) -> list[float]:
-    return [round(later - earlier, 3) for earlier, later in pairwise(times)]
-
-
-async def test_restart_waits_longer_after_each_crash_up_to_the_maximum(run_node, lines):
-    starts: list[float] = []
-    async with run_node(child(Clocked, starts).replace(backoff=ramp()), max_restarts=100) as node:
-        for incarnation in range(2, 8):
-            await crash(node, "clocked")
-            with anyio.fail_after(100.0):
-                assert await node.ref(Worker, "clocked").which() == incarnation
-    assert gaps(starts) == pytest.approx([1.0, 2.0, 4.0, 8.0, 8.0, 8.0], abs=0.2)
-    assert [line["delay"] for line in events(lines, "child_restarting")] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-    assert {line["attempt"] for line in events(lines, "child_restarting")} == {0}
-
-
-async def test_start_that_fails_is_tried_again_after_the_wait(run_node, lines):
-    starts: list[float] = []
-    spec = child(Clocked, starts, failing=[2, 3, 4]).replace(backoff=ramp())
-    async with run_node(spec, max_restarts=100) as node:
-        await crash(node, "clocked")
-        with anyio.fail_after(100.0):
-            assert await node.ref(Worker, "clocked").which() == 5
-    assert gaps(starts)[1:] == [2.0, 4.0, 8.0]
-    assert [line["attempt"] for line in events(lines, "child_restarting")] == [0, 1, 2, 3]
-
-
-async def test_incarnation_that_ran_for_the_maximum_begins_anew_with_the_shortest_wait(run_node, lines):
-    async with run_node(worker("a", [], backoff=ramp()), max_restarts=100) as node:
-        for pause in (0.0, 7.0, 9.0, 0.0):
-            await anyio.sleep(pause)
-            await crash(node, "a")
-            with anyio.fail_after(100.0):
-                await node.ref(Worker, "a").which()
-    assert [line["delay"] for line in events(lines, "child_restarting")] == [1.0, 2.0, 1.0, 2.0]
-
-
-async def test_waits_are_a_bit_shorter_by_chance(run_node, lines):
-    async with run_node(worker("a", [], backoff=ramp(factor=1.0, jitter=0.5)), max_restarts=100) as node:
-        for _ in range(20):
-            await crash(node, "a")
-            with anyio.fail_after(100.0):
-                await node.ref(Worker, "a").which()
-    delays = [line["delay"] for line in events(lines, "child_restarting")]
-    assert all(0.5 <= delay <= 1.0 for delay in delays)
-    assert len(set(delays)) > 10
-
-
-async def test_call_waits_for_the_end_of_the_back_off_and_siblings_go_on_meanwhile(run_node):
-    async with run_node(worker("a", [], backoff=ramp(initial=3.0)), worker("b", [])) as node:
-        await crash(node, "a")
-        assert await node.ref(Worker, "b").which() == 1
-        assert await states(root_of(node)) == "b running, a restarting"
-        begin = anyio.current_time()
-        assert await node.ref(Worker, "a").which() == 2
-        assert anyio.current_time() - begin == pytest.approx(3.0, abs=0.2)
-
-
-async def test_group_stays_down_while_the_one_that_crashed_waits(run_node):
-    journal: Journal = []
-    children = (worker("a", journal), worker("b", journal, backoff=ramp(initial=3.0)), worker("c", journal))
-    async with run_node(*children, strategy="one_for_all") as node:
-        await crash(node, "b")
-        assert await states(root_of(node)) == "c stopped, b restarting, a stopped"
-        assert journal[3:] == ["stop b", "stop c", "stop a"]
-        await anyio.sleep(4.0)
-        assert journal[6:] == ["start a", "start b", "start c"]
-
-
-async def test_stop_during_a_back_off_waits_for_nothing(run_node):
-    journal: Journal = []
-    async with run_node(worker("a", journal), worker("b", journal, backoff=ramp(initial=8.0))) as node:
-        await crash(node, "b")
-        begin = anyio.current_time()
-    assert anyio.current_time() == begin
-    assert journal == ["start a", "start b", "stop b", "stop a"]
-
-
-# Significant children
-
-
-def significant(name: str, journal: Journal, restart: str = "transient"):
-    return worker(name, journal, restart=restart, significant=True)
-
-
-async def test_first_significant_child_that_ends_takes_the_supervisor_along(run_node, lines):
-    journal: Journal = []
-    inner = Supervisor(
-        "inner",
-        worker("w", journal),
-        *(significant(name, journal) for name in "xy"),
-        worker("z", journal),
-        auto_shutdown="any_significant",
-    )
-    async with run_node(worker("a", journal), child(inner).replace(restart="transient")) as node:
-        await node.ref(Worker, "w").finish()  # not significant
-        await crash(node, "x")  # is restarted
-        journal.clear()
-        await node.ref(Worker, "x").finish()
-        await anyio.wait_all_tasks_blocked()
-        assert journal == ["stop x", "stop z", "stop y", "stop w"]
-        assert await states(root_of(node)) == "inner stopped, a running"
-        for name in "wxyz":
-            with pytest.raises(NoActor):
-                await node.ref(Worker, name).which()
-    (told,) = events(lines, "supervisor_shut_down_by_itself")
-    assert (told["supervisor"], told["child"]) == ("root/inner", "x")
-    assert [(line["child"], line["reason"]) for line in events(lines, "child_ended")][-1] == ("inner", "shutdown")
-    assert not events(lines, "supervisor_not_restarted")
-
-
-async def test_last_significant_child_that_ends_takes_the_supervisor_along(run_node):
-    journal: Journal = []
-    inner = Supervisor(
-        "inner",
-        significant("x", journal, "temporary"),
-        significant("y", journal),
-        worker("z", journal),
-        auto_shutdown="all_significant",
-    )
-    async with run_node(worker("a", journal), child(inner).replace(restart="transient")) as node:
-        await crash(node, "x")
-        assert await states(node.ref(SupervisorRef, "inner")) == "z running, y running"
-        await node.ref(Worker, "y").finish()
-        await anyio.wait_all_tasks_blocked()
-        assert await states(root_of(node)) == "inner stopped, a running"
-    assert journal[-2:] == ["stop z", "stop a"]
-
-
-async def test_end_of_a_significant_supervisor_goes_on_upwards(run_node, lines):
-    inner = child(Supervisor("inner", significant("x", []), auto_shutdown="any_significant"))
-    outer = Supervisor("outer", inner.replace(restart="transient", significant=True), auto_shutdown="any_significant")
-    async with run_node(worker("a", []), child(outer).replace(restart="temporary")) as node:
-        await node.ref(Worker, "x").finish()
-        await anyio.wait_all_tasks_blocked()
-        assert await states(root_of(node)) == "a running"
-    told = [line["supervisor"] for line in events(lines, "supervisor_shut_down_by_itself")]
-    assert told == ["root/outer/inner", "root/outer"]
-
-
-async def test_permanent_supervisor_that_shut_down_by_itself_is_restarted(run_node):
-    inner = Supervisor("inner", significant("x", []), auto_shutdown="any_significant")
-    async with run_node(inner) as node:
-        await node.ref(Worker, "x").finish()
-        await anyio.wait_all_tasks_blocked()
-        assert await node.ref(Worker, "x").which() == 2
-
-
-@pytest.mark.parametrize("automatic", ["any_significant", "all_significant"])
-async def test_node_whose_significant_child_has_ended_says_which_one_that_was(run_node, automatic):
-    journal: Journal = []
-    children = (worker("a", journal), significant("job", journal))
-    with pytest.raises(TreeFailed) as caught:
-        async with run_node(*children, auto_shutdown=automatic) as node:
-            await node.ref(Worker, "job").finish()
-            await anyio.sleep_forever()
-    assert journal[2:] == ["stop job", "stop a"]
-    assert "'job'" in str(caught.value)
-    assert f"auto_shutdown='{automatic}'" in str(caught.value)
-
-
-# A trap
-
-
-@pytest.mark.parametrize("restart", ["transient", "temporary"])
-async def test_supervisor_that_gives_up_and_is_not_restarted_is_an_error_in_the_log(run_node, lines, restart):
-    inner = child(Supervisor("inner", worker("x", []), max_restarts=0)).replace(restart=restart)
-    async with run_node(worker("a", []), inner) as node:
-        await crash(node, "x")
-        with pytest.raises(NoActor):
-            await node.ref(Worker, "x").which()
-    (told,) = events(lines, "supervisor_not_restarted")
-    assert (told["supervisor"], told["child"], told["restart"]) == ("root", "inner", restart)
-    assert told["level"] == "error"
-
-
-async def test_supervisor_that_was_told_to_end_is_no_error_if_it_is_not_restarted(run_node, lines):
-    inner = child(Supervisor("inner", worker("x", []))).replace(restart="transient")
-    async with run_node(worker("a", []), inner) as node:
-        await node.stop(node.ref(SupervisorRef, "inner"))
-        assert await states(root_of(node)) == "inner stopped, a running"
-    assert not events(lines, "supervisor_not_restarted")
+# What is told
 
 
 async def test_start_of_a_new_child_by_hand_is_no_line_that_anybody_has_to_read(run_node, lines):

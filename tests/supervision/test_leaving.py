@@ -123,6 +123,16 @@ async def test_block_of_the_node_is_cancelled_when_a_child_leaves(run_node, depa
     assert reached == ["after 10 s"]
 
 
+async def test_what_the_block_raises_because_of_that_is_told_as_the_cause(run_node, departure):
+    with pytest.raises(type(departure())) as caught:
+        async with run_node(child(Leaver, [], departure, "tick")):
+            try:
+                await anyio.sleep(100.0)
+            except BaseException:
+                raise ValueError("the block's own") from None
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
 async def test_message_that_waits_at_who_leaves_is_refused_and_not_lost_in_silence(run_node, departure):
     refused: list[Exception] = []
 
