@@ -208,6 +208,8 @@ class Process:
         assert self._body is not None
         try:
             failure = None if self.has_started else await self._body.start()
+            if failure is None and self.is_abandoned:
+                failure = Killed()  # it came too late, and takes no message that waits for the next one
             if failure is None:
                 life, self._body = self._body.live(), None  # an idle actor holds on to no more than it must
                 failure = await life
