@@ -281,8 +281,7 @@ class Machine:
             child.state = ChildState.STOPPED
             if child.budget is None:
                 return [GiveUp(id, reason, attempt), *self._stop_all(), End(Shutdown())]
-            self._forget(child)
-            return [GiveUpChild(id, reason, attempt), Dismiss(id)]
+            return [GiveUpChild(id, reason, attempt), *self._end_for_good(child)]
         notice = Restarting(id, reason, window.count(now), attempt, delay)
         if not delay:
             return [notice, *self._bring_up(child, now)]

@@ -198,6 +198,15 @@ def test_group_restart_during_the_wait_of_a_member_makes_its_wait_void():
     assert shell.wait(10.0) == []
 
 
+def test_member_that_waits_is_down_with_its_group_once_another_of_it_waits():
+    shell = shell_of("a b", strategy="rest_for_one", options={"a": BACKOFF, "b": BACKOFF})
+    shell.exits("b")
+    shell.exits("a")
+    assert shell.states == "a restarting, b stopped"
+    assert shell.free == []
+    assert shell.wait(10.0) == ["start a", "start b"]
+
+
 # Terminate, and stop
 
 

@@ -160,7 +160,6 @@ def test_child_that_comes_later_counts_as_well():
     assert shell.ended == Shutdown()
 
 
-@pytest.mark.xfail(reason="a significant child that is given up has ended, and is not restarted", strict=True)
 def test_significant_child_that_is_over_its_budget_ends_the_supervisor():
     from cliffracer.supervision.spec import Budget
 
