@@ -28,6 +28,8 @@ class Registry:
         self._cells: dict[str, Cell] = {}
         self._records: dict[str, ChildRecord] = {}
         self._supervisors: dict[str, SupervisorProcess] = {}
+        # By id, for those who give no more than the end of a path with each order.
+        self._supervisors_of_id: dict[str, dict[str, SupervisorProcess]] = {}
         self._pools: dict[str, tuple[str, Pool]] = {}  # with the path of each
 
     # Actors
@@ -151,12 +153,18 @@ class Registry:
 
     def add_supervisor(self, supervisor: SupervisorProcess) -> None:
         """Let a supervisor be found by its path."""
-        self._supervisors[supervisor.path] = supervisor
+        path = supervisor.path
+        self._supervisors[path] = supervisor
+        self._supervisors_of_id.setdefault(_last(path), {})[path] = supervisor
 
     def remove_supervisor(self, supervisor: SupervisorProcess) -> None:
         """Let it be found no more."""
         if self._supervisors.get(supervisor.path) is supervisor:
             del self._supervisors[supervisor.path]
+            same_id = self._supervisors_of_id[_last(supervisor.path)]
+            del same_id[supervisor.path]
+            if not same_id:
+                del self._supervisors_of_id[_last(supervisor.path)]
 
     def find_supervisor(self, path: str) -> SupervisorProcess:
         """Return the supervisor at `path`, or the only one whose path ends so.
@@ -165,13 +173,17 @@ class Registry:
             NoSupervisor: There is none, or several.
         """
         try:
-            supervisor = _find(self._supervisors, path)
+            supervisor = _find(self._supervisors_of_id.get(_last(path), {}), path)
         except ValueError as error:
             raise NoSupervisor(f"{error}.") from None
         if supervisor is None:
             known = ", ".join(map(repr, self._supervisors)) or "none"
             raise NoSupervisor(f"no supervisor {path!r} runs on this node; there is {known}.")
         return supervisor
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _find(things: dict[str, T], path: str) -> T | None:
