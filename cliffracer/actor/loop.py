@@ -7,56 +7,32 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from math import inf
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
-import msgspec
 from anyio.abc import TaskGroup
 
 from cliffracer.actor.actor import Actor, ActorStart, Standing
 from cliffracer.actor.cell import Cell
+from cliffracer.actor.faults import crash_of, is_outside_force, leaving_in
 from cliffracer.actor.handlers import Handler, Kind
 from cliffracer.actor.host import Host
 from cliffracer.actor.links import Down
+from cliffracer.actor.state import plain
 from cliffracer.actor.timers import Timer
 from cliffracer.envelope import Fallen, Inspect, Message, Resume, Signal, Stop, Suspend, current_message
 from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refusal, Upstream, snake_case
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Incarnation", "crash_of", "is_outside_force", "leaving_in"]
+__all__ = ["Incarnation"]
 
 # After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
 # of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
 _TURN = 0.005  # seconds
 _MESSAGES_A_TURN = 1024  # for clocks that stand still while we run, as virtual ones do
 _LOOK_AT_CLOCK_EVERY = 32
-
-
-def is_outside_force(error: BaseException) -> bool:
-    """Tell whether `error` ends the task or the process from outside, and is no fault of the code it passed through.
-
-    A CancelledError that nobody asked for is a fault, like any other exception.
-    """
-    if isinstance(error, anyio.get_cancelled_exc_class()):
-        return anyio.current_effective_deadline() == -inf
-    return leaving_in(error) is not None or not isinstance(error, Exception | BaseExceptionGroup)
-
-
-def leaving_in(error: BaseException | None) -> BaseException | None:
-    """Return the SystemExit or KeyboardInterrupt that `error` is, or holds, or None."""
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        members: tuple[BaseException, ...] = cast("Any", error).exceptions
-        return next((found for member in members if (found := leaving_in(member)) is not None), None)
-    return None
-
-
-def crash_of(error: BaseException) -> Crashed:
-    """Return the exit that `error` means, under a new incident id."""
-    return Crashed(summary_of(error), secrets.token_hex(6))
 
 
 class Incarnation:
@@ -407,7 +383,7 @@ class Incarnation:
 
     def _state(self) -> dict[str, Any]:
         """Return a copy of the actor's attributes, in plain types; `repr` stands for what has none."""
-        return {name: _plain(value) for name, value in vars(self._actor).items() if name != "_standing"}
+        return {name: plain(value) for name, value in vars(self._actor).items() if name != "_standing"}
 
     # Stop
 
@@ -448,17 +424,3 @@ _EXPIRED = "its time had passed before the actor could take it; it was not handl
 _KILLED = "the actor was killed while it handled this message"
 _FIND = "incident {} in the log of its node says why"
 _LOOK_UP = "the actor crashed over this message; " + _FIND
-
-
-def _plain(value: Any) -> Any:
-    try:
-        return msgspec.to_builtins(value, enc_hook=_text_of)
-    except (TypeError, ValueError, RecursionError):
-        return _text_of(value)
-
-
-def _text_of(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001 - an object that cannot be shown must not end the actor it is in
-        return f"<{type(value).__qualname__}>"

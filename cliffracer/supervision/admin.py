@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from cliffracer.actor.actor import ActorStart, ref_to
 from cliffracer.actor.cell import Reply
+from cliffracer.actor.faults import leaving_in
 from cliffracer.actor.host import Host
-from cliffracer.actor.loop import leaving_in
 from cliffracer.actor.ref import ChildRef
 from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Message, current_message

@@ -7,7 +7,8 @@ from math import inf
 from typing import Any, Protocol, get_args
 
 from cliffracer.actor.actor import ActorStart
-from cliffracer.actor.loop import Incarnation, is_outside_force
+from cliffracer.actor.faults import is_outside_force
+from cliffracer.actor.loop import Incarnation
 from cliffracer.envelope import Message, current_message
 from cliffracer.errors import Ignore
 from cliffracer.exits import Exit, Normal

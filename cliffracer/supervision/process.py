@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from cliffracer.actor.faults import crash_of, is_outside_force, leaving_in
 from cliffracer.actor.host import Watcher
-from cliffracer.actor.loop import crash_of, is_outside_force, leaving_in
 from cliffracer.errors import Ignore
 from cliffracer.exits import Crashed, Exit, Killed, Shutdown
 from cliffracer.observe.logs import Logger

@@ -92,11 +92,7 @@ class Model:
         self.last_reason[id] = reason
         if spec.restart == "permanent" or (spec.restart == "transient" and not is_clean(reason)):
             return self._restart_of(id, self._next_delay(id))
-        self.is_down_to_stay(id)
-        left = any(self.specs[other].significant for other in [*self.known, *self.waiting])
-        if not spec.significant or self.auto_shutdown == "never" or (self.auto_shutdown == "all_significant" and left):
-            return [Dismiss(id)]
-        return [Dismiss(id), ShutDownByItself(id), *self.stops_of_all(), End(Shutdown())]
+        return self._end_of(id)
 
     def after_failed_start(self, id):
         self.last_reason[id] = FAILED
@@ -149,6 +145,14 @@ class Model:
         ids = list(self.specs)
         return {"one_for_one": [id], "one_for_all": ids, "rest_for_one": ids[ids.index(id) :]}[self.strategy]
 
+    def _end_of(self, id):
+        self.is_down_to_stay(id)
+        left = any(self.specs[other].significant for other in [*self.known, *self.waiting])
+        is_last = self.auto_shutdown == "any_significant" or (self.auto_shutdown == "all_significant" and not left)
+        if not self.specs[id].significant or not is_last:
+            return [Dismiss(id)]
+        return [Dismiss(id), ShutDownByItself(id), *self.stops_of_all(), End(Shutdown())]
+
     def _restart_of(self, id, delay=0.0):
         self.waiting.pop(id, None)
         stamps, limit, seconds = self.stamps, self.limit, MAX_SECONDS
@@ -159,9 +163,8 @@ class Model:
         reason, attempt = self.last_reason[id], self.attempts[id]
         if within <= limit:
             return [Restarting(id, reason, within, attempt, delay), *self._group_restart_of(id, delay)]
-        self.is_down_to_stay(id)
         if budget is not None:
-            return [GiveUpChild(id, reason, attempt), Dismiss(id)]
+            return [GiveUpChild(id, reason, attempt), *self._end_of(id)]
         return [GiveUp(id, reason, attempt), *self.stops_of_all(), End(Shutdown())]
 
     def _group_restart_of(self, id, delay=0.0):

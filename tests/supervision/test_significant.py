@@ -3,9 +3,20 @@
 import pytest
 
 from cliffracer.exits import Killed, Normal, Shutdown
-from cliffracer.supervision.steps import Dismiss, End, GiveUp, Restarting, ShutDownByItself, StartChild, StopAll
+from cliffracer.supervision.spec import Budget
+from cliffracer.supervision.steps import (
+    Dismiss,
+    End,
+    GiveUp,
+    GiveUpChild,
+    Restarting,
+    ShutDownByItself,
+    StartChild,
+    StopAll,
+)
 from tests.supervision.shell import CRASH, STRATEGIES, shell_of
 
+BUDGET = {"a": {"budget": Budget(0, 1.0)}}
 AUTOMATIC = ["any_significant", "all_significant"]
 
 
@@ -160,10 +171,32 @@ def test_child_that_comes_later_counts_as_well():
     assert shell.ended == Shutdown()
 
 
-def test_significant_child_that_is_over_its_budget_ends_the_supervisor():
-    from cliffracer.supervision.spec import Budget
+# Over its budget
 
-    options = {"a": {"budget": Budget(0, 1.0)}}
-    shell = shell_of("a:transient! b", is_dynamic=True, auto_shutdown="any_significant", options=options)
+
+@pytest.mark.parametrize("automatic", AUTOMATIC)
+def test_significant_child_that_is_given_up_has_ended_for_good_and_so_does_the_supervisor(automatic):
+    machine = shell_of("a:transient! b", is_dynamic=True, auto_shutdown=automatic, options=BUDGET).machine
+    assert machine.exited("a", 1, CRASH, 0.0) == [
+        GiveUpChild("a", CRASH),
+        Dismiss("a"),
+        ShutDownByItself("a"),
+        StopAll(("b",)),
+        End(Shutdown()),
+    ]
+
+
+def test_significant_child_that_is_given_up_while_another_is_left_does_not_end_all_significant():
+    shell = shell_of("a:transient! b:transient!", is_dynamic=True, auto_shutdown="all_significant", options=BUDGET)
     shell.exits("a")
+    assert shell.states == "b running"
+    shell.exits("b", Normal())
     assert shell.ended == Shutdown()
+
+
+@pytest.mark.parametrize(("item", "automatic"), [("a:transient!", "never"), ("a:transient", "any_significant")])
+def test_child_that_is_given_up_and_does_not_count_leaves_the_supervisor_alone(item, automatic):
+    shell = shell_of(f"{item} b", is_dynamic=True, auto_shutdown=automatic, options=BUDGET)
+    shell.exits("a")
+    assert shell.states == "b running"
+    assert shell.ended is None
