@@ -211,9 +211,9 @@ SERVED = (st.integers(0, 4), st.lists(OUTCOMES, max_size=4))
 OPTIONS = (
     st.sampled_from(["permanent", "permanent", "transient", "transient", "temporary"]),
     st.sampled_from([False, True, True]),
-    st.sampled_from([None, Backoff(0.5, 2.0, 2.0, 0.0), Backoff(1.0, 4.0, 3.0, 0.5)]),
+    st.sampled_from([None, Backoff(0.5, 1.0, 2.0, 0.0), Backoff(1.0, 4.0, 3.0, 0.5)]),
 )
-BUDGETS = st.none() | st.builds(Budget, st.integers(0, 3), st.just(3.0))
+BUDGETS = st.none() | st.builds(Budget, st.sampled_from([0, 1, 1, 3]), st.just(3.0))
 LIMITS = st.sampled_from([1000, 1000, 1000, 1000, 1000, 4, 2, 1, 0])
 AUTOMATIC = st.sampled_from(["never", "never", "any_significant", "all_significant", "all_significant"])
 
@@ -231,7 +231,7 @@ EVENTS = [
     st.just((orders_that_make_no_sense_are_refused,)),
     st.tuples(st.just(time_passes), SECONDS, *SERVED),
     st.tuples(st.just(child_is_terminated), WHO),
-    *[ends(), ends()],
+    *[ends(), ends(), ends()],
 ]
 STATIC_EVENTS = st.one_of(
     *EVENTS,
@@ -239,7 +239,7 @@ STATIC_EVENTS = st.one_of(
     st.tuples(st.just(stopped_child_is_restarted_by_hand), WHO, OUTCOMES),
     st.tuples(st.just(stopped_child_is_deleted), WHO),
 )
-DYNAMIC_EVENTS = st.one_of(*EVENTS, starts(BUDGETS), starts(st.none()), starts(st.none()))
+DYNAMIC_EVENTS = st.one_of(*EVENTS, starts(BUDGETS), starts(BUDGETS), starts(st.none()))
 LAST = st.just((all_starts_succeed_from_now_on,)) | st.tuples(st.just(supervisor_is_told_to_stop), REASONS)
 
 
