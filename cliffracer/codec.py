@@ -41,7 +41,7 @@ def encode(value: Any, wire: Wire) -> bytes:
 class ValueCodec:
     """Decodes one type, in either form."""
 
-    __slots__ = ("_json", "_msgpack")
+    __slots__ = ("_json", "_msgpack", "type")
 
     def __init__(self, value_type: Any) -> None:
         """Compile the decoders of `value_type`.
@@ -51,6 +51,7 @@ class ValueCodec:
         """
         if (custom := _custom_type(msgspec.inspect.type_info(value_type), set())) is not None:
             raise TypeError(f"Type {custom.__qualname__!r} is not supported")
+        self.type = value_type
         self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(value_type)
         self._msgpack: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(value_type)
 
@@ -123,6 +124,11 @@ class PayloadCodec:
         self._keyword_only = bool(keyword_only)
         self._positional = [p.name for p in parameters if p.name not in keyword_only]
         self._codec = ValueCodec(self._struct)
+
+    @property
+    def type(self) -> type[msgspec.Struct]:
+        """The parameters as a Struct, named after the handler."""
+        return self._struct
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
         """Return the positional and the keyword-only arguments of a call, defaults filled in.

@@ -1,0 +1,1 @@
+"""For tests of services that are built on this package."""
