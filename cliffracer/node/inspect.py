@@ -111,6 +111,7 @@ class NodeTree(Struct, frozen=True):
         state: What it is doing.
         drain_timeout: Seconds that emptying the mailboxes may take before the tree is stopped.
         root: The root supervisor.
+        own: What the node runs for itself, beside the tree: its connection to the broker.
     """
 
     node: str
@@ -118,6 +119,7 @@ class NodeTree(Struct, frozen=True):
     state: Literal["starting", "running", "stopping"]
     drain_timeout: float
     root: TreeEntry
+    own: TreeEntry | None = None
 
 
 def tree_of(supervisor: SupervisorProcess, *, max_children: int | None = None) -> TreeEntry:

@@ -15,7 +15,9 @@ from cliffracer.errors import (
     MessageTooLarge,
     NoActor,
     NoResponders,
+    NotAuthorized,
     NotConnected,
+    NotPermitted,
     OutboundFull,
     PayloadTooLarge,
     RequestTimeout,
@@ -30,6 +32,7 @@ _AS_CALL_ERROR: dict[type[TransportError], type[CallError]] = {
     NoResponders: NoActor,
     RequestTimeout: CallTimeout,
     NotConnected: Disconnected,
+    NotPermitted: NotAuthorized,
     PayloadTooLarge: MessageTooLarge,
     OutboundFull: MailboxFull,
 }
