@@ -16,6 +16,7 @@ from cliffracer import (
     Disconnected,
     DynamicSupervisor,
     MessageTooLarge,
+    NotAuthorized,
     Node,
     Settings,
     Supervisor,
@@ -251,9 +252,10 @@ async def test_connection_closed_for_good_is_rebuilt_with_all_subscriptions(make
         await until_subscribed(server, SUBSCRIPTIONS)
         await assert_all_works(node, server.url, ["before"])
         assert node.statistics()["memory"].incarnation == 1
+        assert "maximum payload violation" in node.tree().own.children[0].last_crash
     events = [line["event"] for line in lines]
     assert events.count("broker_closed") == 1
-    assert "Maximum Payload Violation" in next(line["error"] for line in lines if line["event"] == "broker_closed")
+    assert "maximum payload violation" in next(line["error"] for line in lines if line["event"] == "broker_closed")
     assert "actor_crashed" not in events
 
 
@@ -285,7 +287,7 @@ async def test_connection_that_is_rebuilt_again_and_again_leaves_nothing_behind(
         await until(lambda: node.is_ready)
         await until_subscribed(server, SUBSCRIPTIONS)
         before = len(asyncio.all_tasks())
-        for _ in range(5):
+        for _ in range(2):
             await break_for_good(transport)
             await until(lambda: node.is_ready)
         await until_subscribed(server, SUBSCRIPTIONS)
@@ -317,8 +319,10 @@ async def test_credentials_that_expire_close_the_connection_and_renewed_ones_ope
         assert await far.tell("after") == ["before", "here", "after"]
         reply = await ask(server.url, "memory.tell", b'{"word": "outside"}', user_credentials=str(creds))
         assert reply.data == b'["before","here","after","outside"]'
-    (closed,) = [line for line in lines if line["event"] == "broker_closed"]
-    assert "expired" in closed["error"].lower()
+    # More than once if the server lets the old ones in within the second in which they expire.
+    closed = [line["error"] for line in lines if line["event"] == "broker_closed"]
+    assert closed
+    assert all("user authentication expired" in error for error in closed)
 
 
 # Servers that are taken out of service
@@ -353,8 +357,12 @@ async def test_what_the_broker_does_not_permit_is_logged_and_all_else_works(make
     server = make_server(PERMISSIONS)
     server.start()
     async with running(server.url, log, nats_user="service", nats_password="s") as (node, _):
-        await node.publish("forbidden.word", None)
-        await until(lambda: any("forbidden" in line.get("error", "") for line in lines))
+        with anyio.fail_after(BOUND):
+            while not any("forbidden.word" in line.get("error", "") for line in lines):
+                await node.publish("forbidden.word", None)  # one line a second is logged
+                await anyio.sleep(0.1)
+        with anyio.fail_after(1.0), pytest.raises(NotAuthorized, match="does not let this node publish to 'far.tell'"):
+            await node.ref(Memory, "far").tell("never")
         assert await node.ref(Memory, prefer_local=False).tell("around") == ["around"]
         reply = await ask(server.url, "memory.tell", b'{"word": "in"}', user="other", password="o")
         assert reply.data == b'["around","in"]'
@@ -410,17 +418,13 @@ def test_process_without_a_server_ends_with_one_and_says_what_to_do(run_python, 
     assert "CLIFFRACER_NATS_URL" in last["reason"]
 
 
-@pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_sigterm_while_the_broker_is_away_ends_the_process_in_order_and_in_time(start, make_server, service, how):
+def test_sigterm_while_the_broker_is_away_ends_the_process_in_order_and_in_time(start, make_server, service):
     server = make_server()
     server.start()
     running = start("run", f"{service}:app", "--nats", server.url)
     running.wait_for("node_started")
-    if how == "killed":
-        server.kill()
-        running.wait_for("broker_disconnected")
-    else:
-        server.freeze()
+    server.kill()
+    running.wait_for("broker_disconnected")
     begin = time.monotonic()
     assert running.stop(signal.SIGTERM) == 0
     assert time.monotonic() - begin < BOUND

@@ -404,7 +404,8 @@ class NatsTransport(Transport):
     async def _establish(self, subscription: _NatsSubscription) -> None:
         """Tell the server of `subscription`, unless the connection is gone for good: then the next one does."""
         client = self._client
-        if client.is_closed or subscription.client is client:
+        # One that ended while those before it were established must not come back.
+        if client.is_closed or subscription.client is client or subscription not in self._subscriptions:
             return
         sink = cast("Any", subscription.sink)
         made: Any = await client.subscribe(subscription.subject, queue=subscription.queue, future=sink)
@@ -417,8 +418,10 @@ class NatsTransport(Transport):
         if client is None or client is not self._client:
             return  # the server has never heard of it, or has dropped it with the connection that it was made on
         try:
-            if client.is_connected:
+            if not client.is_closed:
+                # Also while nats-py reconnects: a SUB made meanwhile waits in its buffer, and this goes behind it.
                 await client._send_unsubscribe(subscription.sid)
+            if client.is_connected:
                 await self.flush()
         except (NotConnected, nats_errors.Error):
             # The connection broke: the server has dropped the subscription by itself, and removing it
