@@ -37,7 +37,7 @@ BOUND = 15.0  # seconds; for a hang, not a measure
 
 @pytest.fixture
 def anyio_backend():
-    return "asyncio"
+    return "asyncio", {"use_uvloop": True}  # as `cliffracer run`
 
 
 class Memory(Actor):
@@ -426,7 +426,7 @@ def test_sigterm_while_the_broker_is_away_ends_the_process_in_order_and_in_time(
     server.kill()
     running.wait_for("broker_disconnected")
     begin = time.monotonic()
-    assert running.stop(signal.SIGTERM) == 0
+    assert running.stop(signal.SIGTERM) == 0, running.text
     assert time.monotonic() - begin < BOUND
     assert running.events[-1]["event"] == "node_stopped"
     assert "Traceback" not in running.text

@@ -443,11 +443,12 @@ class NatsTransport(Transport):
 
 
 async def _abandon(client: SinkClient) -> None:
-    # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save.
+    # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save. It is a
+    # RuntimeError where something waits to be sent, and uvloop has closed the socket.
     with anyio.move_on_after(_CLOSE_TIMEOUT):
         try:
             await client.close()
-        except (OSError, AssertionError, AttributeError, nats_errors.Error):
+        except (OSError, RuntimeError, AssertionError, AttributeError, nats_errors.Error):
             return
 
 
