@@ -4,6 +4,7 @@ JSON unless MessagePack is asked for; which of the two a payload is shows in its
 not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
@@ -41,7 +42,7 @@ def encode(value: Any, wire: Wire) -> bytes:
 class ValueCodec:
     """Decodes one type, in either form."""
 
-    __slots__ = ("_json", "_msgpack", "type")
+    __slots__ = ("_json", "_keys", "_msgpack", "_required", "type")
 
     def __init__(self, value_type: Any) -> None:
         """Compile the decoders of `value_type`.
@@ -52,6 +53,10 @@ class ValueCodec:
         if (custom := _custom_type(msgspec.inspect.type_info(value_type), set())) is not None:
             raise TypeError(f"Type {custom.__qualname__!r} is not supported")
         self.type = value_type
+        # Of a Struct, what the keys look like in JSON, and how many of them each payload has.
+        fields = msgspec.structs.fields(value_type) if _is_struct(value_type) else ()
+        self._keys = [json.dumps(field.encode_name, ensure_ascii=False).encode() for field in fields]
+        self._required = sum(field.required for field in fields)
         self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(value_type)
         self._msgpack: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(value_type)
 
@@ -68,13 +73,40 @@ class ValueCodec:
         try:
             if wire == "msgpack" or (wire is None and payload and payload[0] >= _FIRST_MSGPACK_BYTE):
                 return self._msgpack.decode(payload)
-            return self._json.decode(payload)
+            value = self._json.decode(payload)
+            # Each key has its colon. Where there are no more of them than keys that must be there, none is there twice.
+            if self._keys and payload.count(b":") > self._required:
+                self._check_keys(payload)
+            return value
         except ValueError:
             raise
         except RecursionError:
             raise ValueError("the payload is nested too deeply") from None
         except Exception as error:  # noqa: BLE001 - a user's type checks itself in here, and may raise what it likes
             raise ValueError(summary_of(error)) from None
+
+    def _check_keys(self, payload: bytes) -> None:
+        """Refuse an object that has a key twice: which of the two values is meant, parsers do not agree on.
+
+        This is about the outermost object. In those inside it, the last one counts.
+        """
+        if b"\\" not in payload and all(payload.count(key) < 2 for key in self._keys):  # noqa: PLR2004
+            return
+        outermost: list[tuple[str, Any]] = []
+
+        def take(pairs: list[tuple[str, Any]]) -> None:
+            outermost[:] = pairs  # the outermost one comes last
+
+        json.loads(payload, object_pairs_hook=take)
+        seen: set[str] = set()
+        for name, _ in outermost:
+            if name in seen:
+                raise ValueError(f"Object contains the key `{name}` twice - at `$`")
+            seen.add(name)
+
+
+def _is_struct(value_type: Any) -> bool:
+    return isinstance(value_type, type) and issubclass(value_type, msgspec.Struct)
 
 
 def _custom_type(info: object, seen: set[int]) -> type | None:

@@ -6,9 +6,10 @@ blank:
     Cliffracer: 4.998 7f3a9c01-2b customer,orders
 
 seconds left, correlation id, the names of the actors that wait for this call; `-` stands for a field that is not there.
-Beside it only `traceparent`, passed on as it came.
+Beside it only `traceparent` (W3C Trace Context), passed on as it came; one that is malformed is not passed on.
 """
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from math import inf, isfinite
@@ -38,6 +39,8 @@ __all__ = [
 
 CONTEXT_HEADER = "Cliffracer"
 TRACE_HEADER = "traceparent"
+# W3C Trace Context, 3.2; a version to come may add more after the flags.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{0,64})?")
 _MAX_CORRELATION = 64
 _MAX_CHAIN = 64
 
@@ -66,7 +69,7 @@ class Message(Struct, eq=False):
         deadline: When the caller gives up, in seconds of the node's clock; infinite if nobody waits.
         chain: Names of the actors that wait for this message, the first caller first.
         correlation: Id shared by everything that one outside request causes.
-        trace: W3C `traceparent`, or None.
+        trace: What came as W3C `traceparent`, or None; it is checked when it is passed on.
     """
 
     to: str
@@ -141,7 +144,7 @@ def pack_context(message: Message, now: float) -> dict[str, str]:
     """
     left = f"{message.deadline - now:.6g}" if isfinite(message.deadline) else "-"
     headers = {CONTEXT_HEADER: f"{left} {message.correlation or '-'} {','.join(message.chain) or '-'}"}
-    if message.trace is not None:
+    if message.trace is not None and _TRACEPARENT.fullmatch(message.trace):
         headers[TRACE_HEADER] = message.trace
     return headers
 

@@ -17,6 +17,7 @@ from cliffracer.node.control import Control
 from cliffracer.node.intake import Intake
 from cliffracer.node.registry import Registry
 from cliffracer.node.remote import RemoteActor, call_error_of
+from cliffracer.node.replies import Replies
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import ChildRecord, Process
@@ -47,7 +48,8 @@ class NodeHost:
         self._transport = transport
         self._prefer_local = settings.prefer_local
         self._prefix = f"{settings.namespace}." if settings.namespace else ""
-        self.intake = Intake(transport, self, self._prefix)
+        self.replies = Replies(transport, self, settings.inboxes())
+        self.intake = Intake(transport, self.replies, self, self._prefix)
         self._correlation_prefix = token_hex(4)
         self._correlations = count(1)
 

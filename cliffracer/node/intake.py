@@ -5,7 +5,6 @@ once.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import anyio
 
@@ -13,88 +12,40 @@ from cliffracer.actor.cell import Cell, CellState, full_mailbox
 from cliffracer.actor.handlers import Handler, Kind
 from cliffracer.actor.host import Host
 from cliffracer.actor.pool import Pool
-from cliffracer.codec import Wire, encode, wire_of
+from cliffracer.codec import wire_of
 from cliffracer.envelope import Message, unpack_context
 from cliffracer.errors import (
     CallCycle,
     CallError,
     InvalidMessage,
-    MessageTooLarge,
     NoActor,
-    PayloadTooLarge,
-    Refusal,
-    TransportError,
     UnknownHandler,
 )
-from cliffracer.node.wire import error_reply
+from cliffracer.node.replies import RemoteReply, Replies
 from cliffracer.observe.logs import Throttle
 from cliffracer.transport.contract import Headers, Sink, Subscription, Transport
 
 __all__ = ["Intake"]
 
 
-class _RemoteReply:
-    """Sends the answer to a call to whoever asked for it over the transport. Meets `ReplyTo`."""
-
-    __slots__ = ("_answered", "_intake", "_subject", "_target", "_transport", "_wire")
-
-    def __init__(self, transport: Transport, intake: "Intake", subject: str, target: str, wire: Wire) -> None:
-        self._transport = transport
-        self._intake = intake
-        self._subject = subject
-        self._target = target
-        self._wire: Wire = wire
-        self._answered = False
-
-    def answer(self, value: Any) -> None:
-        # What cannot be encoded raises here, inside the handler's turn: the actor broke its word, and crashes.
-        self._send(encode(value, self._wire), None)
-
-    def fail(self, error: CallError | Refusal) -> None:
-        payload, headers = error_reply(error, self._wire)
-        self._send(payload, headers)
-
-    def _send(self, payload: bytes, headers: Headers | None) -> None:
-        if self._answered:
-            return
-        self._answered = True
-        try:
-            self._transport.publish_nowait(self._subject, payload, headers=headers)
-        except PayloadTooLarge as error:
-            self._answered = False
-            if headers is None or len(payload) > _SURELY_FITS:
-                self.fail(MessageTooLarge(self._target, f"the answer is too large: {error}"))
-        except (TransportError, ValueError) as error:
-            self._intake.report_lost_reply(self._target, str(error))
-
-
-_SURELY_FITS = 1024  # bytes of an error reply that no broker refuses
-
-
 class Intake:
     """The subscriptions of one node's actors."""
 
-    def __init__(self, transport: Transport, host: Host, prefix: str) -> None:
+    def __init__(self, transport: Transport, replies: Replies, host: Host, prefix: str) -> None:
         """Prepare; nothing is subscribed.
 
         Args:
             transport: Where messages come from.
+            replies: Where the answers go.
             host: The node around.
             prefix: The namespace with its dot, or nothing.
         """
         self._transport = transport
+        self._replies = replies
         self._host = host
         self._prefix = prefix
         self._subscriptions: dict[str, tuple[Subscription, ...]] = {}
         self._closed = False
-        self._replies_lost = 0
-        self._loss_reports = Throttle(1.0, host.timers.clock)
-
-    def report_lost_reply(self, target: str, problem: str) -> None:
-        """Count a reply that could not be sent, and log it, at most once a second."""
-        self._replies_lost += 1
-        if self._loss_reports.ready():
-            self._host.log.warning("reply_lost", target=target, problem=problem, total=self._replies_lost)
 
     async def open(self, cell: Cell | Pool) -> None:
         """Subscribe to all that `cell` is to hear; does nothing if that is done already, or if the node stops."""
@@ -112,7 +63,7 @@ class Intake:
 
     async def _subscribe(self, cell: Cell | Pool, subscriptions: list[Subscription]) -> None:
         group = f"{self._prefix}{cell.name}" if self._prefix else cell.name
-        door = _Door(cell, self._transport, self, self._host, len(group) + 1)
+        door = _Door(cell, self._replies, self._host, len(group) + 1)
         if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
             subscriptions.append(await self._transport.subscribe(f"{group}.*", door.take_addressed, queue=group))
         for handler in cell.handlers.values():
@@ -169,12 +120,11 @@ def _require_taken(message: Message, handler: Handler, cell: Cell) -> None:
 class _Door:
     """The way from the transport into one mailbox."""
 
-    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_intake", "_rejections", "_transport")
+    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_rejections", "_replies")
 
-    def __init__(self, cell: Cell | Pool, transport: Transport, intake: Intake, host: Host, handler_at: int) -> None:
+    def __init__(self, cell: Cell | Pool, replies: Replies, host: Host, handler_at: int) -> None:
         self._cell = cell
-        self._transport = transport
-        self._intake = intake
+        self._replies = replies
         self._host = host
         self._clock: Callable[[], float] = host.timers.clock
         self._handler_at = handler_at  # where the name of the handler begins in a subject
@@ -182,6 +132,9 @@ class _Door:
 
     def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
         """Take a call or a cast."""
+        if reply and not self._replies.may_go_to(reply):
+            # Not even answered: the answer would go there.
+            return self._reject(subject, f"its reply subject {reply!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES")
         name = subject[self._handler_at :]
         handler = self._cell.handlers.get(name)
         message = Message(self._cell.name, name)
@@ -209,7 +162,7 @@ class _Door:
             if not reply and isinstance(self._cell, Pool):
                 return self._cell.drop(message, self._host)
             return self._refuse(error, subject, payload, reply)
-        reply_to = _RemoteReply(self._transport, self._intake, reply, message.target, wire_of(payload))
+        reply_to = RemoteReply(self._replies, reply, message.target, wire_of(payload))
         if handler.kind is Kind.CALL:
             message.reply_to = reply_to
         cell.queue.put_nowait(message)
@@ -250,10 +203,12 @@ class _Door:
 
     def _refuse(self, error: CallError, subject: str, payload: bytes, reply: str) -> None:
         if reply:
-            _RemoteReply(self._transport, self._intake, reply, error.target, wire_of(payload)).fail(error)
-        if not isinstance(error, InvalidMessage | UnknownHandler):
-            return
+            RemoteReply(self._replies, reply, error.target, wire_of(payload)).fail(error)
+        if isinstance(error, InvalidMessage | UnknownHandler):
+            self._reject(subject, error.detail)
+
+    def _reject(self, subject: str, problem: str) -> None:
         self._cell.rejected += 1
         self._rejections = self._rejections or Throttle(1.0, self._clock)
         if self._rejections.ready():
-            self._host.log.warning("message_rejected", actor=self._cell.name, subject=subject, problem=error.detail)
+            self._host.log.warning("message_rejected", actor=self._cell.name, subject=subject, problem=problem)

@@ -183,11 +183,10 @@ class Life:
         host = self.host
         with self._stop_scope:
             if not self._ended.is_set():
-                below = tree_of(self._root).shutdown_seconds() + tree_of(self._own).shutdown_seconds()
-                worst_case = self._settings.drain_timeout + below
+                worst_case = self._settings.drain_timeout + tree_of(self._root).shutdown_seconds()
                 why = repr(self._failure) if isinstance(self._failure, SystemExit) else str(self._failure or "asked to")
                 self._log.info("node_stopping", reason=why, worst_case_seconds=worst_case)
-                self._must_end_within(worst_case)
+                self._must_end_within(worst_case + tree_of(self._own).shutdown_seconds())
                 host.draining = True
                 await host.intake.close_all()
                 async with anyio.create_task_group() as tasks:

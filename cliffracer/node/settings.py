@@ -30,6 +30,7 @@ _KINDS: dict[str, tuple[type | frozenset[str], str]] = {
     "kill_grace": (float, "number of seconds"),
     "namespace": (str, "text"),
     "node_name": (str, "text"),
+    "reply_prefixes": (str, "text"),
     "prefer_local": (bool, "True or False"),
     "log_level": (frozenset(get_args(LogLevel)), f"level; use one of {', '.join(get_args(LogLevel))}"),
     "log_format": (frozenset(get_args(LogFormat)), f"format; use one of {', '.join(get_args(LogFormat))}"),
@@ -52,6 +53,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         nats_tls_key_file: Path of the key of that certificate.
         nats_connect_timeout: Seconds that the first connection may take, all attempts together.
         namespace: Put before the subjects of all actors, so that several installations can share a server.
+        reply_prefixes: Subjects under which clients have their inboxes, joined by commas: `inbox.alice,inbox.bob`.
+            Replies go there, and to subjects that begin with "_", as most inboxes do. Never let it cover an actor.
         node_name: How this node is called in logs and in the server's monitoring.
         call_timeout: Seconds that a call may take where no cancel scope says otherwise.
         drain_timeout: Seconds that emptying the mailboxes may take when the node stops.
@@ -71,6 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     nats_tls_key_file: str | None = None
     nats_connect_timeout: float = 5.0
     namespace: str = ""
+    reply_prefixes: str = ""
     node_name: str = ""
     call_timeout: float = 5.0
     drain_timeout: float = 10.0
@@ -96,6 +100,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise SettingsError(
                     f"{_variable('nats_url')}: {without_credentials(url)!r} is no NATS address; "
                     "write nats://HOST:4222, or none."
+                )
+        for prefix in self.inboxes():
+            if not is_namespace(prefix[:-1]):
+                raise SettingsError(
+                    f"{_variable('reply_prefixes')}: {prefix[:-1]!r} is no prefix; write names joined by dots, "
+                    "'inbox.alice', and a comma between two."
                 )
         if (self.nats_user is None) != (self.nats_password is None):
             raise SettingsError(
@@ -139,6 +149,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.nats_url is None or self.nats_url == "none":
             return ()
         return tuple(url.strip() for url in self.nats_url.split(","))
+
+    def inboxes(self) -> tuple[str, ...]:
+        """Return the subjects under which replies may go, each with its dot, besides those that begin with "_"."""
+        return tuple(f"{prefix.strip()}." for prefix in self.reply_prefixes.split(",") if prefix.strip())
 
     def nats_options(self) -> NatsOptions:
         """Return what the transport needs to know."""
