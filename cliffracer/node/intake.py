@@ -134,24 +134,22 @@ class _Door:
         """Take a call or a cast."""
         if reply and not self._replies.may_go_to(reply):
             # Not even answered: the answer would go there.
-            return self._reject(subject, f"its reply subject {reply!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES")
+            return self._reject(
+                subject, f"its reply subject {_short(reply)!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES"
+            )
         name = subject[self._handler_at :]
         handler = self._cell.handlers.get(name)
         message = Message(self._cell.name, name)
         if handler is None or handler.payload is None:
             reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None)
-            return self._refuse(
-                UnknownHandler(message.target, f"{self._cell.name!r} has no such handler; it has {reachable}"),
-                subject,
-                payload,
-                reply,
-            )
+            problem = f"{self._cell.name!r} has no such handler; it has {reachable}"
+            return self._refuse(UnknownHandler(_short(message.target), problem), subject, payload, reply)
         try:
             message.args, message.kwargs = handler.payload.decode(payload)
             if headers is not None:
                 unpack_context(headers, message, self._clock())
         except ValueError as error:
-            return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
+            return self._refuse(InvalidMessage(message.target, _short(str(error))), subject, payload, reply)
         message.correlation = message.correlation or self._host.new_correlation()
         try:
             cell = self._cell.cell_for(message)
@@ -181,7 +179,7 @@ class _Door:
                 if headers is not None:
                     unpack_context(headers, message, clock())
             except ValueError as error:
-                self._refuse(InvalidMessage(f"{cell.name}.{name}", str(error)), subject, payload, "")
+                self._refuse(InvalidMessage(f"{cell.name}.{name}", _short(str(error))), subject, payload, "")
             else:
                 self._take_event(message)
 
@@ -211,4 +209,12 @@ class _Door:
         self._cell.rejected += 1
         self._rejections = self._rejections or Throttle(1.0, self._clock)
         if self._rejections.ready():
-            self._host.log.warning("message_rejected", actor=self._cell.name, subject=subject, problem=problem)
+            self._host.log.warning("message_rejected", actor=self._cell.name, subject=_short(subject), problem=problem)
+
+
+def _short(text: str) -> str:
+    """Return what a stranger has written, cut to what a reply or a log line should hold of it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN = 256  # characters
