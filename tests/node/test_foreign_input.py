@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from cliffracer import Actor, Node, Settings, Supervisor, call, cast, child, event, every
-from cliffracer.errors import RequestTimeout
 from cliffracer.observe.logs import make_logger
 from cliffracer.transport.contract import Response
 from cliffracer.transport.local import LocalBroker, LocalTransport
@@ -25,7 +24,7 @@ INBOX = "_INBOX.stranger"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-class Closing(Struct):
+class Closing(Struct, forbid_unknown_fields=True):
     sku: str
     amounts: list[float] = []
 
@@ -147,15 +146,16 @@ async def test_call_with_a_bad_payload_is_refused_with_the_reason_and_no_handler
 
 @pytest.mark.anyio
 async def test_casts_and_events_with_bad_payloads_are_dropped_and_counted(log, lines):
+    bad_for_all = [bad for bad in BAD_PAYLOADS if "`qty`" not in bad.problem]  # the event needs none
     async with world(log) as here:
-        for bad in BAD_PAYLOADS:
+        for bad in bad_for_all:
             here.send("ledger.nudge", bad.bytes)
             here.send("orders.7.closed", bad.bytes)
         for subject in ("orders.seven.closed", "orders.7.5.closed", "orders.99999999999999999999999.9.closed"):
             here.send(subject, b'{"sku": "A1"}')
         await anyio.sleep(1.0)
         assert here.got == []
-        assert here.rejected == 2 * len(BAD_PAYLOADS) + 1
+        assert here.rejected == 2 * len(bad_for_all) + 1
         assert len(here.heard) == here.sent, "nobody answers a cast or an event"
         await here.assert_lives()
     # A flood of bad messages is no flood of lines.
@@ -176,7 +176,7 @@ async def test_what_is_no_call_and_no_cast_cannot_be_reached(handler, log, lines
         here.send(f"ledger.{handler}", GOOD, reply=INBOX)
         (reply,) = [Response(payload, headers) for subject, payload, headers in here.heard if subject == INBOX]
         assert code_of(reply) == "unknown_handler"
-        assert "it has put, nudge, pass_on" in message_of(reply)
+        assert "it has nudge, pass_on, put" in message_of(reply)
         assert (here.got, here.rejected) == ([], 1)
         await here.assert_lives()
     assert [line["event"] for line in lines].count("message_rejected") == 1
@@ -365,14 +365,11 @@ PAYLOADS = st.binary(max_size=40) | PAIRS.map(json_of) | damaged()
 def fits(payload: bytes) -> tuple[Any, ...] | None:
     """Return what `put` is to get, by a reading of the payload that is not ours, or None if nothing."""
 
-    def take(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        return dict(pairs)
-
     outermost: list[list[tuple[str, Any]]] = []
 
     def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         outermost.append(pairs)
-        return take(pairs)
+        return dict(pairs)
 
     if payload and payload[0] >= 0x80:
         try:
@@ -389,7 +386,11 @@ def fits(payload: bytes) -> tuple[Any, ...] | None:
     types = {"sku": str, "qty": int, "note": str, "price": float | int, "anything": object}
     if not isinstance(found, dict) or not {"sku", "qty"} <= set(found) <= set(types):
         return None
-    if any(not isinstance(found[k], t) or (k != "anything" and isinstance(found[k], bool)) for k, t in types.items() if k in found):
+    if any(
+        not isinstance(found[k], t) or (k != "anything" and isinstance(found[k], bool))
+        for k, t in types.items()
+        if k in found
+    ):
         return None
     given = {"note": "", "price": 0.0, "anything": None, **found}
     return ("put", given["sku"], given["qty"], given["note"], given["price"], given["anything"])
@@ -429,16 +430,22 @@ def _is_strict(payload: bytes) -> bool:
     return not any(word in payload for word in (b"NaN", b"Infinity", b"\\ud"))
 
 
+SUBJECTS = ["ledger.put", "ledger.nudge", "ledger.nope", "ledger.pass_on", "orders.1.closed", "orders.x.closed"]
+HEADER_VALUES = (
+    st.text(max_size=12) | st.text("0123456789-. ,eE_naif", max_size=12) | st.sampled_from(BAD_CONTEXTS + BAD_TRACES)
+)
+
+
 @settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["ledger.put", "ledger.nudge", "ledger.nope", "ledger.pass_on", "orders.1.closed", "orders.x.closed"]),
+            st.sampled_from(SUBJECTS),
             PAYLOADS,
             st.sampled_from(["", INBOX, *BAD_REPLY_SUBJECTS]) | st.text(max_size=8).map("_INBOX.".__add__),
             st.none() | st.dictionaries(
                 st.sampled_from(["Cliffracer", "traceparent", "Authorization", "Nats-Service-Error", "Status"]),
-                st.text(max_size=12) | st.text("0123456789-. ,eE_naif", max_size=12) | st.sampled_from(BAD_CONTEXTS + BAD_TRACES),
+                HEADER_VALUES,
             ),
         ),
         max_size=20,
@@ -446,12 +453,6 @@ def _is_strict(payload: bytes) -> bool:
 )  # fmt: skip
 def test_whatever_is_sent_the_node_lives_and_answers_inboxes_only(messages):
     async def test(here: World) -> None:
-        for subject, payload, reply, headers in messages:
-            here.send(subject, payload, reply=reply, headers=headers)
-        with pytest.raises(RequestTimeout):  # so that all is handled
-            await here.ask("nobody", b"")
-
-    async def test_and_look(here: World) -> None:
         for subject, payload, reply, headers in messages:
             here.send(subject, payload, reply=reply, headers=headers)
         await anyio.sleep(1.0)
@@ -471,5 +472,4 @@ def test_whatever_is_sent_the_node_lives_and_answers_inboxes_only(messages):
             elif got[0] == "on_closed":
                 assert (type(got[1]), type(got[2])) == (int, Closing)
 
-    del test
-    run(test_and_look)
+    run(test)

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -42,21 +43,23 @@ class Counter(Actor):
     async def heard_so_far(self) -> int:
         return self.heard
 
-    @call
-    async def crash(self) -> None:
-        raise RuntimeError("as asked")
-
     @event("load.{number}", to="all")
     async def on_load(self, number: int) -> None:
         self.heard += 1
 
 
 class Call(NamedTuple):
-    """What became of one call: when it was sent (seconds of the machine's clock), how long it took, and how it ended."""
+    """What became of one call.
+
+    Attributes:
+        sent: When, in seconds of the machine's clock.
+        took: Seconds until it ended.
+        outcome: "answered", or the class of the error.
+    """
 
     sent: float
     took: float
-    outcome: str  # "answered", or the class of the error
+    outcome: str
 
 
 class Load:
@@ -97,6 +100,7 @@ class Load:
 
 async def _run(url: str) -> None:
     calls: list[Call] = []
+    answered = anyio.Event()
     numbers = count()
     settings = Settings(nats_url=url, node_name="load", log_level="critical", nats_connect_timeout=_PATIENCE)
     async with Node(Supervisor("load"), settings=settings) as node:
@@ -106,26 +110,24 @@ async def _run(url: str) -> None:
                 number = next(numbers)
                 counter = node.ref(Counter, f"counter-{number % COUNTERS}")
                 calls.append(await _make(counter))
-                if calls[-1].outcome == "answered":
-                    say_once()
-                try:
+                if calls[-1].outcome == "answered" and not answered.is_set():
+                    answered.set()
+                    _say("answered")
+                with suppress(CallError):  # the calls beside it tell why
                     await node.publish(f"load.{number}", None)
-                except CallError:
-                    pass  # the calls beside it tell why
                 await anyio.sleep(_PAUSE)
 
-        def say_once() -> None:
-            if "said" not in said:
-                said.add("said")
-                print("answered", flush=True)
-
-        said: set[str] = set()
         async with anyio.create_task_group() as tasks:
             for _ in range(_CALLERS):
                 tasks.start_soon(keep_calling)
             await anyio.to_thread.run_sync(sys.stdin.read)
             tasks.cancel_scope.cancel()
-    print(json.dumps(calls), flush=True)
+    _say(json.dumps(calls))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 async def _make(counter: Counter) -> Call:

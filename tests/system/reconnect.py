@@ -62,7 +62,7 @@ class Report(NamedTuple):
         began: When the server went, in seconds of the machine's clock.
         ended: When it was back.
         noticed: Seconds until the node was not ready; None if it was ready all the time.
-        ready: Seconds from the server's return until the node was ready again.
+        ready: Seconds from the server's return until the node was ready again; None if it was not.
         subscriptions: How many the server knew of before.
         subscribed: Seconds from the server's return until it knew of all of them again.
         lost: Subscriptions that did not come back.
@@ -77,7 +77,7 @@ class Report(NamedTuple):
     began: float
     ended: float
     noticed: float | None
-    ready: float
+    ready: float | None
     subscriptions: int
     subscribed: float
     lost: set[tuple[str, str]]
@@ -152,7 +152,7 @@ async def run_once(server: Server, outage: Outage, log: Logger) -> Report:
         calls = await load.finish()
         statistics = node.statistics().values()
         return Report(
-            outage, calls, began, ended, noticed, BACK_WITHIN if ready is None else ready, len(before), subscribed, lost,
+            outage, calls, began, ended, noticed, ready, len(before), subscribed, lost,
             {one.incarnation for one in statistics}, await _counted(node), heard_before, await _heard(node),
         )  # fmt: skip
 
@@ -185,6 +185,7 @@ async def _counted(node: Node) -> int:
 def problems_of(report: Report) -> list[str]:
     """Return what should not be so in `report`, each as a sentence; none if all is well."""
     found = {
+        "the node was not ready again": report.ready is None,
         "the node did not notice in time": report.noticed is None or report.noticed > report.outage.noticed_within,
         f"subscriptions did not come back: {sorted(report.lost)}": bool(report.lost),
         f"calls failed slowly, or with something else: {report.strange[:5]}": bool(report.strange),
@@ -220,16 +221,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _rows(report: Report) -> list[str]:
     failures = ", ".join(f"{name} {number}" for name, number in sorted(report.failed.items())) or "none"
+    back = report.subscriptions - len(report.lost)
+    since = report.heard_after - report.heard_before
     slowest = max((one.took for one in report.calls if one.outcome != "answered"), default=0.0)
     return [
         f"  calls sent {len(report.calls)}, answered {report.answered}, failed: {failures}",
         f"  slow failures (over {SLOW:g} s) {len(report.slow)}, slowest failure {slowest * 1000:.0f} ms",
         f"  not ready after {_seconds(report.noticed)}, ready {_seconds(report.ready)} after the server was back",
         f"  first answer {_seconds(report.first_answer)} after the server was back",
-        f"  subscriptions {report.subscriptions - len(report.lost)} of {report.subscriptions} back, "
-        f"after {_seconds(report.subscribed)}",
-        f"  events heard {report.heard_before} before, {report.heard_after - report.heard_before} since; "
-        f"incarnations {sorted(report.incarnations)}",
+        f"  subscriptions {back} of {report.subscriptions} back, after {_seconds(report.subscribed)}",
+        f"  events heard {report.heard_before} before, {since} since; incarnations {sorted(report.incarnations)}",
     ]
 
 

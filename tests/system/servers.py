@@ -1,4 +1,4 @@
-"""nats-servers that break: killed, frozen, stopped, started again on the same port; with users, clusters, credentials."""
+"""nats-servers that break: killed, frozen, retired, started again on the same port; alone, in pairs, with users."""
 
 import base64
 import hashlib
@@ -99,7 +99,9 @@ class Server:
     def retire(self) -> None:
         """Put it into lame duck mode: it tells its clients, and sends them away one by one."""
         assert self._process is not None
-        subprocess.run([str(find_server_binary()), "--signal", f"ldm={self._process.pid}"], check=True, timeout=PATIENCE)
+        subprocess.run(
+            [str(find_server_binary()), "--signal", f"ldm={self._process.pid}"], check=True, timeout=PATIENCE
+        )
 
     def wait(self) -> None:
         """Wait until it has ended by itself."""
@@ -194,7 +196,9 @@ class Operator:
         account = _jwt(
             self._account, self._operator, "account", {"type": "account", "limits": {**unlimited, "wildcards": True}}
         )
-        return f'operator: "{operator}"\nresolver: MEMORY\nresolver_preload: {{ {_public(self._account)}: "{account}" }}'
+        return (
+            f'operator: "{operator}"\nresolver: MEMORY\nresolver_preload: {{ {_public(self._account)}: "{account}" }}'
+        )
 
     def write_creds(self, path: Path, *, valid_for: int) -> None:
         """Write the credentials of the user to `path`, in one step.

@@ -16,8 +16,8 @@ from cliffracer import (
     Disconnected,
     DynamicSupervisor,
     MessageTooLarge,
-    NotAuthorized,
     Node,
+    NotAuthorized,
     Settings,
     Supervisor,
     SupervisorRef,
@@ -80,7 +80,9 @@ SUBSCRIPTIONS = {
 @asynccontextmanager
 async def running(url, log, **settings):
     """A node with a memory, and a supervisor for more of them; and its transport."""
-    options = Settings(nats_url=url, node_name="service", drain_timeout=1.0, **{"nats_connect_timeout": BOUND, **settings})
+    options = Settings(
+        nats_url=url, node_name="service", drain_timeout=1.0, **{"nats_connect_timeout": BOUND, **settings}
+    )
     transport = NatsTransport(options.nats_options())
     tree = Supervisor("tree", child(Memory), DynamicSupervisor("more"), max_restarts=100)
     async with Node(tree, settings=options, transport=transport, log=log) as node:
