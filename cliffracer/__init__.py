@@ -24,6 +24,7 @@ from cliffracer.actor.actor import Actor
 from cliffracer.actor.handlers import call, cast, event, every
 from cliffracer.actor.links import Down
 from cliffracer.actor.mailbox import Mailbox
+from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeLost, NodeUp
 from cliffracer.actor.options import Backoff
 from cliffracer.actor.ref import ChildRef
 from cliffracer.errors import (
@@ -111,6 +112,10 @@ __all__ = [
     "NoChild",
     "NoSupervisor",
     "Node",
+    "NodeDown",
+    "NodeInfo",
+    "NodeLost",
+    "NodeUp",
     "Normal",
     "NotAuthorized",
     "NotRunning",

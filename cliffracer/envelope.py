@@ -26,6 +26,7 @@ __all__ = [
     "Fallen",
     "Inspect",
     "Message",
+    "NodeNews",
     "ReplyTo",
     "Resume",
     "Signal",
@@ -106,13 +107,25 @@ class Fallen(Struct, frozen=True, eq=False):
 
     Attributes:
         monitor: Whose notice this is; the actor drops it if it has taken the monitor away meanwhile.
-        reason: Why it ended; None if it was gone already.
+        reason: An `Exit`, or that its node has gone; None if it was gone already.
         incarnation: Which incarnation of it has ended; 0 if it was gone already.
+        node: The name of the node where it ran; empty if that is unknown.
     """
 
     monitor: object
-    reason: Exit | None
+    reason: object
     incarnation: int
+    node: str = ""
+
+
+class NodeNews(Struct, frozen=True, eq=False):
+    """The signal that a node has joined, or has gone.
+
+    Attributes:
+        change: What to tell the actor.
+    """
+
+    change: object
 
 
 class Suspend(Struct, frozen=True):
@@ -129,7 +142,7 @@ class Inspect(Struct, frozen=True, eq=False):
     reply_to: ReplyTo
 
 
-Signal: TypeAlias = Stop | Fallen | Suspend | Resume | Inspect
+Signal: TypeAlias = Stop | Fallen | NodeNews | Suspend | Resume | Inspect
 
 
 current_message: ContextVar[Message | None] = ContextVar("current_message", default=None)

@@ -11,6 +11,7 @@ from cliffracer.actor.handlers import MARK, HandlerTable
 from cliffracer.actor.host import HasPath, Host, NodeControl
 from cliffracer.actor.links import Bonds, Down
 from cliffracer.actor.mailbox import MessageQueue
+from cliffracer.actor.nodes import NodeDown, NodeUp
 from cliffracer.actor.options import ActorOptions, options_of
 from cliffracer.actor.ref import Ref
 from cliffracer.actor.table import build_table
@@ -148,6 +149,9 @@ class Actor:
     async def on_down(self, down: Down) -> None:
         """Hear that something this actor monitors has ended. Runs between two messages, ahead of those that wait."""
 
+    async def on_node_change(self, change: NodeUp | NodeDown) -> None:
+        """Hear that a node has joined, or has gone; `monitor_nodes` asks for it. Runs between two messages."""
+
     @property
     def name(self) -> str:
         """The actor's address."""
@@ -181,14 +185,16 @@ class Actor:
 
     @property
     def node(self) -> NodeControl:
-        """What can be done to what runs on this node: stop, suspend, resume, get_state."""
+        """What can be done to what runs on this node: stop, suspend, resume, get_state. And the other nodes."""
         return _standing(self).host.control
 
     def monitor(self, target: "Actor | HasPath") -> None:
         """Ask to be told when `target` ends: `on_down` runs once.
 
-        It is about the incarnation that runs now, so a restarted target is to be monitored again. If nothing runs
-        there, on this node, `on_down` runs at once, with the reason `NoActor`.
+        It is about the incarnation that runs now, so a restarted target is to be monitored again. An actor that does
+        not run on this node is looked for on the others; of several replicas one is monitored. If that node dies,
+        `on_down` runs with the reason `NodeLost`. If nothing runs there, it runs soon, with the reason `NoActor`.
+        Functions, supervisors and single members of a pool are found on this node only.
 
         Raises:
             TypeError: `target` is no ref.
@@ -199,6 +205,17 @@ class Actor:
     def demonitor(self, target: "Actor | HasPath") -> None:
         """Ask no more; a `Down` that waits to be heard is dropped, too."""
         _standing(self).bonds.demonitor(target)
+
+    def monitor_nodes(self) -> None:
+        """Ask to be told of every node that joins or goes: `on_node_change` runs each time, from now on.
+
+        `self.node.nodes()` returns those that are there already.
+        """
+        _standing(self).bonds.monitor_nodes()
+
+    def demonitor_nodes(self) -> None:
+        """Ask no more; a change that waits to be heard is dropped, too."""
+        _standing(self).bonds.demonitor_nodes()
 
     def link(self, target: "Actor | HasPath") -> None:
         """Fall together: if one of the two ends other than normally, so does the other, with the reason `LinkLost`.
@@ -243,6 +260,7 @@ _HOOKS = {
     "on_start": "async def on_start(self) -> None",
     "on_stop": "async def on_stop(self, reason: Exit) -> None",
     "on_down": "async def on_down(self, down: Down) -> None",
+    "on_node_change": "async def on_node_change(self, change: NodeUp | NodeDown) -> None",
 }
 
 

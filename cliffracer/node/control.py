@@ -4,11 +4,13 @@ from typing import Any, Protocol
 
 from cliffracer.actor.cell import Cell, Reply
 from cliffracer.actor.host import Host, Target
+from cliffracer.actor.nodes import NodeInfo
 from cliffracer.actor.ref import find_address, label_of
 from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Inspect, Resume, Suspend, current_message
 from cliffracer.errors import NoActor, Stopping, WouldWaitForItself
 from cliffracer.exits import Exit, Killed, Normal
+from cliffracer.node.peers import Peers
 from cliffracer.supervision.process import Process, asking_process
 
 __all__ = ["Control"]
@@ -29,6 +31,11 @@ class ControlHost(Host, Protocol):
 
     def is_root(self, path: str) -> bool:
         """Tell whether the root supervisor is at `path`."""
+        ...
+
+    @property
+    def peers(self) -> Peers:
+        """The other nodes."""
         ...
 
 
@@ -99,6 +106,10 @@ class Control:
         finally:
             process.unwatch(ended)
         return state
+
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """Return the other nodes of this namespace that are there, in the order in which they were met."""
+        return self._host.peers.nodes()
 
     def _running(self, target: Target) -> Process:
         process = self._host.find_process(target)

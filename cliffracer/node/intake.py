@@ -21,6 +21,7 @@ from cliffracer.errors import (
     NoActor,
     UnknownHandler,
 )
+from cliffracer.node.monitors import MONITOR
 from cliffracer.node.replies import RemoteReply, Replies
 from cliffracer.observe.logs import Throttle
 from cliffracer.transport.contract import Headers, Sink, Subscription, Transport
@@ -31,7 +32,14 @@ __all__ = ["Intake"]
 class Intake:
     """The subscriptions of one node's actors."""
 
-    def __init__(self, transport: Transport, replies: Replies, host: Host, prefix: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        replies: Replies,
+        host: Host,
+        prefix: str,
+        on_monitor: Callable[[str, bytes, str], None],
+    ) -> None:
         """Prepare; nothing is subscribed.
 
         Args:
@@ -39,7 +47,9 @@ class Intake:
             replies: Where the answers go.
             host: The node around.
             prefix: The namespace with its dot, or nothing.
+            on_monitor: Told that another node wants to monitor an actor: its name, payload and reply subject.
         """
+        self._on_monitor = on_monitor
         self._transport = transport
         self._replies = replies
         self._host = host
@@ -63,9 +73,9 @@ class Intake:
 
     async def _subscribe(self, cell: Cell | Pool, subscriptions: list[Subscription]) -> None:
         group = f"{self._prefix}{cell.name}" if self._prefix else cell.name
-        door = _Door(cell, self._replies, self._host, len(group) + 1)
-        if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
-            subscriptions.append(await self._transport.subscribe(f"{group}.*", door.take_addressed, queue=group))
+        door = _Door(cell, self._replies, self._host, len(group) + 1, self._on_monitor)
+        # Also of an actor that hears events alone: others may want to monitor it.
+        subscriptions.append(await self._transport.subscribe(f"{group}.*", door.take_addressed, queue=group))
         for handler in cell.handlers.values():
             if handler.pattern is not None:
                 # NATS gives a message to one member of a queue group whatever the patterns, so
@@ -120,13 +130,21 @@ def _require_taken(message: Message, handler: Handler, cell: Cell) -> None:
 class _Door:
     """The way from the transport into one mailbox."""
 
-    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_rejections", "_replies")
+    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_on_monitor", "_rejections", "_replies")
 
-    def __init__(self, cell: Cell | Pool, replies: Replies, host: Host, handler_at: int) -> None:
+    def __init__(
+        self,
+        cell: Cell | Pool,
+        replies: Replies,
+        host: Host,
+        handler_at: int,
+        on_monitor: Callable[[str, bytes, str], None],
+    ) -> None:
         self._cell = cell
         self._replies = replies
         self._host = host
         self._clock: Callable[[], float] = host.timers.clock
+        self._on_monitor = on_monitor
         self._handler_at = handler_at  # where the name of the handler begins in a subject
         self._rejections: Throttle | None = None
 
@@ -141,9 +159,7 @@ class _Door:
         handler = self._cell.handlers.get(name)
         message = Message(self._cell.name, name)
         if handler is None or handler.payload is None:
-            reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None)
-            problem = f"{self._cell.name!r} has no such handler; it has {reachable}"
-            return self._refuse(UnknownHandler(_short(message.target), problem), subject, payload, reply)
+            return self._take_unknown(name, subject, payload, reply)
         try:
             message.args, message.kwargs = handler.payload.decode(payload)
             if headers is not None:
@@ -168,6 +184,13 @@ class _Door:
             # Somebody sent a cast as a request: the answer is that it is queued.
             reply_to.answer(None)
         return None
+
+    def _take_unknown(self, name: str, subject: str, payload: bytes, reply: str) -> None:
+        if name == MONITOR and reply:
+            return self._on_monitor(self._cell.name, payload, reply)
+        reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None) or "none"
+        problem = f"{self._cell.name!r} has no such handler; it has {reachable}"
+        return self._refuse(UnknownHandler(f"{self._cell.name}.{_short(name)}", problem), subject, payload, reply)
 
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""

@@ -26,7 +26,7 @@ __all__ = ["Life"]
 OWN_PATH = "$node"  # where the node's own supervisor stands; no user's tree can be there
 
 
-def _own_tree(connection: Connection) -> Supervisor:
+def _own_tree(connection: Connection, host: NodeHost) -> Supervisor:
     """Return what a node runs for itself, beside the user's tree.
 
     The back-off is longer than the intensity would need to be exceeded: there is no time after which doing without the
@@ -36,6 +36,8 @@ def _own_tree(connection: Connection) -> Supervisor:
     return Supervisor(
         "node",
         child(connection.keep).replace(id="connection", backoff=backoff, shutdown=1.0),
+        child(host.peers.run).replace(id="nodes", backoff=backoff, shutdown=1.0),
+        child(host.monitors.run).replace(id="monitors", backoff=backoff, shutdown=2.0),
         max_restarts=10,
         max_seconds=1.0,
     )
@@ -53,7 +55,7 @@ class Life:
         self._log = log
         self._root = SupervisorProcess(tree, self.host, tree.id)
         self._connection = Connection(transport, log, self.host.timers.clock)
-        self._own = SupervisorProcess(_own_tree(self._connection), self.host, OWN_PATH)
+        self._own = SupervisorProcess(_own_tree(self._connection, self.host), self.host, OWN_PATH)
         self._settled = anyio.Event()  # the tree has started, or failed to
         self._ended = anyio.Event()
         self._own_ended = anyio.Event()
@@ -83,6 +85,9 @@ class Life:
             await self._connection.open()
             connected = True
             prefix = f"{self._settings.namespace}." if self._settings.namespace else ""
+            await self.host.peers.open()
+            await self.host.monitors.open()
+            self._connection.on_change = self.host.peers.connection_changed
             await answer_tree_requests(self._transport, self.host, prefix, self.describe)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_tree)

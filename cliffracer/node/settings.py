@@ -28,6 +28,7 @@ _KINDS: dict[str, tuple[type | frozenset[str], str]] = {
     "call_timeout": (float, "number of seconds"),
     "drain_timeout": (float, "number of seconds"),
     "kill_grace": (float, "number of seconds"),
+    "node_timeout": (float, "number of seconds"),
     "namespace": (str, "text"),
     "node_name": (str, "text"),
     "reply_prefixes": (str, "text"),
@@ -59,6 +60,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         call_timeout: Seconds that a call may take where no cancel scope says otherwise.
         drain_timeout: Seconds that emptying the mailboxes may take when the node stops.
         kill_grace: Seconds from the cancellation of a child until it is reported as `child_unkillable`.
+        node_timeout: Seconds of silence after which another node counts as gone. Each node that is not alone says
+            five times in that time that it is there. The same for all nodes.
         prefer_local: Whether a replica in this process gets a message without the broker.
         log_level: "debug", "info", "warning", "error" or "critical".
         log_format: "console", "json", or "auto": console on a terminal, JSON elsewhere.
@@ -79,6 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     call_timeout: float = 5.0
     drain_timeout: float = 10.0
     kill_grace: float = 5.0
+    node_timeout: float = 5.0
     prefer_local: bool = True
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
@@ -199,6 +203,6 @@ def _check_kinds(settings: Settings) -> None:
             continue
         if not (value in kinds if isinstance(kinds, frozenset) else isinstance(value, kinds)):
             raise SettingsError(f"{_variable(field)}: {value!r} is no {what}.")
-    for field in ("nats_connect_timeout", "call_timeout", "drain_timeout", "kill_grace"):
+    for field in ("nats_connect_timeout", "call_timeout", "drain_timeout", "kill_grace", "node_timeout"):
         if not 0 < getattr(settings, field) < float("inf"):
             raise SettingsError(f"{_variable(field)}: {getattr(settings, field)!r} is no number of seconds above zero.")

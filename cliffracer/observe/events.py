@@ -70,6 +70,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_stopping_at_once": ("signal",),
     "node_unstoppable": ("where",),
     "loop_blocked": ("seconds", "where"),
+    "node_joined": ("peer", "id"),
+    "node_left": ("peer", "id", "reason"),
     # the broker
     "broker_connected": ("url",),
     "broker_disconnected": ("url",),

@@ -27,6 +27,7 @@ def test_each_field_is_read_from_its_variable():
         "call_timeout": 2.5,
         "drain_timeout": 3.5,
         "kill_grace": 4.5,
+        "node_timeout": 5.5,
         "prefer_local": False,
         "log_level": "debug",
         "log_format": "json",
