@@ -21,6 +21,7 @@ names > exits > errors.
 """
 
 from cliffracer.actor.actor import Actor
+from cliffracer.actor.dead_letters import DeadLetter
 from cliffracer.actor.handlers import call, cast, event, every
 from cliffracer.actor.links import Down
 from cliffracer.actor.mailbox import Mailbox
@@ -94,6 +95,7 @@ __all__ = [
     "CliffracerError",
     "ConnectFailed",
     "Crashed",
+    "DeadLetter",
     "DefinitionError",
     "Disconnected",
     "Down",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from cliffracer.actor.dead_letters import DeadLetter, DeadLetters
 from cliffracer.actor.handlers import HandlerTable
 from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeLost, NodeUp
 from cliffracer.actor.timers import Timers
@@ -131,6 +132,10 @@ class NodeControl(Protocol):
         """Return the other nodes of this namespace that are there."""
         ...
 
+    def on_dead_letter(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
+        """Have `subscriber` called with each message that is dropped on this node; return what ends that."""
+        ...
+
 
 class Host(Protocol):
     """What actors and refs need of the node they are in."""
@@ -148,6 +153,11 @@ class Host(Protocol):
     @property
     def call_timeout(self) -> float:
         """Seconds that a call may take where nothing else limits it."""
+        ...
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What was dropped here."""
         ...
 
     @property

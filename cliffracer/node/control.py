@@ -1,8 +1,10 @@
 """What can be done to what runs on this node. Meets `NodeControl`."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from cliffracer.actor.cell import Cell, Reply
+from cliffracer.actor.dead_letters import DeadLetter
 from cliffracer.actor.host import Host, Target
 from cliffracer.actor.nodes import NodeInfo
 from cliffracer.actor.ref import find_address, label_of
@@ -110,6 +112,17 @@ class Control:
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Return the other nodes of this namespace that are there, in the order in which they were met."""
         return self._host.peers.nodes()
+
+    def on_dead_letter(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
+        """Have `subscriber` called with each cast and event that is dropped on this node.
+
+        It is called where the message is dropped, a hundred thousand times a second if it has to be: it must neither
+        wait nor work. If it raises, that is logged, and it is called again for the next one.
+
+        Returns:
+            What ends that. An actor that subscribes calls it in `on_stop`.
+        """
+        return self._host.dead_letters.subscribe(subscriber)
 
     def _running(self, target: Target) -> Process:
         process = self._host.find_process(target)

@@ -6,6 +6,7 @@ from secrets import token_hex
 from typing import Any
 
 from cliffracer.actor.cell import Cell
+from cliffracer.actor.dead_letters import DeadLetters
 from cliffracer.actor.host import Address, Destination, Target, TellDown
 from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeUp
 from cliffracer.actor.ref import find_address, label_of
@@ -51,6 +52,7 @@ class NodeHost:
         self._transport = transport
         self._prefer_local = settings.prefer_local
         self._prefix = f"{settings.namespace}." if settings.namespace else ""
+        self.dead_letters = DeadLetters(log, self.timers.clock)
         self.me = NodeInfo(token_hex(6), settings.name())
         self.replies = Replies(transport, self, settings.inboxes())
         self.peers = Peers(transport, self._prefix, self.me, settings.node_timeout, self.timers.clock, log)

@@ -218,9 +218,9 @@ class _Door:
     def _put_or_drop(self, message: Message, cell: Cell) -> None:
         if cell.state is not CellState.OPEN:
             cell.queue.note_drop()
-            cell.report_drops(1, policy="stopped")
-        elif cell.queue.put_or_drop(message) is not None:
-            cell.report_drops(1, policy=cell.queue.options.when_full)
+            cell.report_drops((message,), "stopped")
+        elif (dropped := cell.queue.put_or_drop(message)) is not None:
+            cell.report_drops((dropped,), cell.queue.options.when_full)
 
     def _refuse(self, error: CallError, subject: str, payload: bytes, reply: str) -> None:
         if reply:

@@ -38,7 +38,7 @@ def _own_tree(connection: Connection, host: NodeHost) -> Supervisor:
         child(connection.keep).replace(id="connection", backoff=backoff, shutdown=1.0),
         child(host.peers.run).replace(id="nodes", backoff=backoff, shutdown=1.0),
         child(host.monitors.run).replace(id="monitors", backoff=backoff, shutdown=2.0),
-        max_restarts=10,
+        max_restarts=9,
         max_seconds=1.0,
     )
 

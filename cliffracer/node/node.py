@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 
 from cliffracer.actor.actor import Actor, Referable, ref_to
 from cliffracer.actor.cell import CellStatistics
+from cliffracer.actor.dead_letters import DeadLetter
 from cliffracer.actor.host import HasPath
 from cliffracer.actor.nodes import NodeInfo
 from cliffracer.errors import CliffracerError, NotRunning, ServerError, SpecError, TreeFailed
@@ -147,6 +148,20 @@ class Node:
             NotRunning: The node is not running.
         """
         return self._running().control.nodes()
+
+    def on_dead_letter(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
+        """Have `subscriber` called with each cast and event that is dropped on this node.
+
+        It is called where the message is dropped, a hundred thousand times a second if it has to be: it must neither
+        wait nor work. If it raises, that is logged, and it is called again for the next one.
+
+        Returns:
+            What ends that.
+
+        Raises:
+            NotRunning: The node is not running.
+        """
+        return self._running().control.on_dead_letter(subscriber)
 
     # What can be done to what runs here
 

@@ -11,6 +11,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "actor_crashed": ("during", "incident", "error"),
     "handler_answered_with_error": ("handler", "error", "incident"),
     "messages_dropped": ("actor", "count", "total", "capacity", "policy"),
+    "dead_letter_subscriber_failed": ("actor", "handler", "error"),
     "message_rejected": ("actor", "subject", "problem"),
     "reply_lost": ("target", "problem", "total"),
     "actor_stop_timed_out": ("seconds", "where"),
