@@ -24,6 +24,10 @@ _MSGPACK = msgspec.msgpack.Encoder()
 # No JSON text begins with a byte of 0x80 or more, and every MessagePack map, array, string and Struct does.
 _FIRST_MSGPACK_BYTE = 0x80
 
+_PAIRS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_FIXMAP_PAIRS = 0x0F  # bits of the first byte of a small map
+_LONG_MAPS = {0xDE: 2, 0xDF: 4}  # first byte of a larger one, and how many bytes its number of pairs has
+
 
 def wire_of(payload: bytes) -> Wire:
     """Tell from its first byte whether `payload` is JSON or MessagePack; an empty one counts as JSON."""
@@ -72,7 +76,10 @@ class ValueCodec:
         """
         try:
             if wire == "msgpack" or (wire is None and payload and payload[0] >= _FIRST_MSGPACK_BYTE):
-                return self._msgpack.decode(payload)
+                value = self._msgpack.decode(payload)
+                if self._keys and payload:
+                    self._check_pairs(payload)
+                return value
             value = self._json.decode(payload)
             # Each key has its colon. Where there are no more of them than keys that must be there, none is there twice.
             if self._keys and payload.count(b":") > self._required:
@@ -103,6 +110,16 @@ class ValueCodec:
             if name in seen:
                 raise ValueError(f"Object contains the key `{name}` twice - at `$`")
             seen.add(name)
+
+    def _check_pairs(self, payload: bytes) -> None:
+        """Do in MessagePack what `_check_keys` does in JSON: a map says how many pairs it has."""
+        first = payload[0]
+        if first in _LONG_MAPS:
+            pairs = int.from_bytes(payload[1 : 1 + _LONG_MAPS[first]], "big")
+        else:
+            pairs = first & _FIXMAP_PAIRS
+        if pairs > self._required and len(_PAIRS.decode(payload)) < pairs:
+            raise ValueError("Object contains a key twice - at `$`")
 
 
 def _is_struct(value_type: Any) -> bool:

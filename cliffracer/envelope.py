@@ -42,6 +42,7 @@ CONTEXT_HEADER = "Cliffracer"
 TRACE_HEADER = "traceparent"
 # W3C Trace Context, 3.2; a version to come may add more after the flags.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{0,64})?")
+_SECONDS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")
 _MAX_CORRELATION = 64
 _MAX_CHAIN = 64
 
@@ -191,8 +192,8 @@ def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> 
             f"the header {CONTEXT_HEADER!r} must be '<seconds left> <correlation id> <chain>', each '-' if not there"
         ) from None
     if correlation != "-":
-        if len(correlation) > _MAX_CORRELATION or not correlation.isprintable():
-            raise ValueError(f"the correlation id is over {_MAX_CORRELATION} characters, or not printable")
+        if not 0 < len(correlation) <= _MAX_CORRELATION or not correlation.isprintable():
+            raise ValueError(f"the correlation id is over {_MAX_CORRELATION} characters, empty, or not printable")
         message.correlation = correlation
     if chain != "-":
         names = chain.split(",")
@@ -202,7 +203,8 @@ def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> 
 
 
 def _finite(text: str) -> float:
-    seconds = float(text)
+    # Python's float() takes more than a number: '1_0', digits of other scripts, 'nan'.
+    seconds = float(text) if _SECONDS.fullmatch(text) else inf
     if not isfinite(seconds):
         raise ValueError(text)
     return seconds

@@ -152,7 +152,9 @@ class _Door:
         """Take a call or a cast."""
         if reply and not self._replies.may_go_to(reply):
             # Not even answered: the answer would go there.
-            return self._reject(subject, f"its reply subject {reply!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES")
+            return self._reject(
+                subject, f"its reply subject {_short(reply)!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES"
+            )
         name = subject[self._handler_at :]
         handler = self._cell.handlers.get(name)
         message = Message(self._cell.name, name)
@@ -163,7 +165,7 @@ class _Door:
             if headers is not None:
                 unpack_context(headers, message, self._clock())
         except ValueError as error:
-            return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
+            return self._refuse(InvalidMessage(message.target, _short(str(error))), subject, payload, reply)
         message.correlation = message.correlation or self._host.new_correlation()
         try:
             cell = self._cell.cell_for(message)
@@ -187,10 +189,8 @@ class _Door:
         if name == MONITOR and reply:
             return self._on_monitor(self._cell.name, payload, reply)
         reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None) or "none"
-        error = UnknownHandler(
-            f"{self._cell.name}.{name}", f"{self._cell.name!r} has no such handler; it has {reachable}"
-        )
-        return self._refuse(error, subject, payload, reply)
+        problem = f"{self._cell.name!r} has no such handler; it has {reachable}"
+        return self._refuse(UnknownHandler(f"{self._cell.name}.{_short(name)}", problem), subject, payload, reply)
 
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""
@@ -202,7 +202,7 @@ class _Door:
                 if headers is not None:
                     unpack_context(headers, message, clock())
             except ValueError as error:
-                self._refuse(InvalidMessage(f"{cell.name}.{name}", str(error)), subject, payload, "")
+                self._refuse(InvalidMessage(f"{cell.name}.{name}", _short(str(error))), subject, payload, "")
             else:
                 self._take_event(message)
 
@@ -232,4 +232,12 @@ class _Door:
         self._cell.rejected += 1
         self._rejections = self._rejections or Throttle(1.0, self._clock)
         if self._rejections.ready():
-            self._host.log.warning("message_rejected", actor=self._cell.name, subject=subject, problem=problem)
+            self._host.log.warning("message_rejected", actor=self._cell.name, subject=_short(subject), problem=problem)
+
+
+def _short(text: str) -> str:
+    """Return what a stranger has written, cut to what a reply or a log line should hold of it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN = 256  # characters

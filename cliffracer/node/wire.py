@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from cliffracer.codec import Wire, encode, wire_of
 from cliffracer.errors import CALL_ERRORS, CallError, Refusal
+from cliffracer.exits import printable
 from cliffracer.transport.contract import Headers, Response
 
 __all__ = ["error_of", "error_reply"]
@@ -53,8 +54,8 @@ def error_reply(error: CallError | Refusal, wire: Wire) -> tuple[bytes, dict[str
     else:
         body = _Body(error.code, error.detail, error.target, error.incident)
         status, code = error.status, error.code
-    # A header is one line, and ADR-32 wants it non-empty.
-    text = " ".join(str(error).split())[:_MAX_TEXT] or body.code
+    # A header is one line, and ADR-32 wants it non-empty. What a stranger wrote may stand in it, terminal codes too.
+    text = printable(" ".join(str(error).split()))[:_MAX_TEXT] or body.code
     return encode(body, wire), {_TEXT: text, _STATUS: str(status), _CODE: code}
 
 

@@ -14,6 +14,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from cliffracer.envelope import current_message
+from cliffracer.exits import printable
 
 __all__ = ["LogFormat", "LogLevel", "Logger", "Throttle", "make_logger"]
 
@@ -72,9 +73,17 @@ def _add_correlation(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     return line
 
 
+def _escape(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """Keep what strangers wrote from forging a line, or from talking to the terminal."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in line.items()}
+
+
 def _console(*, colors: bool) -> list[Processor]:
     return [
-        structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback)
+        _escape,
+        structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
+        ),
     ]
 
 

@@ -47,7 +47,7 @@ __all__ = ["MAPPED_ERRORS", "NatsTransport"]
 _ROOM = 8 * 1024 * 1024  # bytes in the outbound buffer above which `publish` and `request` wait
 _LIMIT = 64 * 1024 * 1024  # bytes above which nothing at all is taken in
 _PAUSE_EVERY = 64  # publishes after which others get a turn
-_PING_INTERVAL = 15  # seconds: a dead peer is noticed after two of them
+_PING_INTERVAL = 10  # seconds: a dead peer is noticed after two of them, at the latest after three
 _RECONNECT_WAIT = 0.5  # seconds between two attempts
 _FLUSH_TIMEOUT = 10  # seconds
 _CLOSE_TIMEOUT = 5.0  # seconds
@@ -404,7 +404,8 @@ class NatsTransport(Transport):
     async def _establish(self, subscription: _NatsSubscription) -> None:
         """Tell the server of `subscription`, unless the connection is gone for good: then the next one does."""
         client = self._client
-        if client.is_closed or subscription.client is client:
+        # One that ended while those before it were established must not come back.
+        if client.is_closed or subscription.client is client or subscription not in self._subscriptions:
             return
         sink = cast("Any", subscription.sink)
         made: Any = await client.subscribe(subscription.subject, queue=subscription.queue, future=sink)
@@ -417,8 +418,10 @@ class NatsTransport(Transport):
         if client is None or client is not self._client:
             return  # the server has never heard of it, or has dropped it with the connection that it was made on
         try:
-            if client.is_connected:
+            if not client.is_closed:
+                # Also while nats-py reconnects: a SUB made meanwhile waits in its buffer, and this goes behind it.
                 await client._send_unsubscribe(subscription.sid)
+            if client.is_connected:
                 await self.flush()
         except (NotConnected, nats_errors.Error):
             # The connection broke: the server has dropped the subscription by itself, and removing it
@@ -440,11 +443,12 @@ class NatsTransport(Transport):
 
 
 async def _abandon(client: SinkClient) -> None:
-    # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save.
+    # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save. It is a
+    # RuntimeError where something waits to be sent, and uvloop has closed the socket.
     with anyio.move_on_after(_CLOSE_TIMEOUT):
         try:
             await client.close()
-        except (OSError, AssertionError, AttributeError, nats_errors.Error):
+        except (OSError, RuntimeError, AssertionError, AttributeError, nats_errors.Error):
             return
 
 
