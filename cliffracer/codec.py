@@ -1,7 +1,8 @@
 """Bytes to values and back; one compiled decoder and encoder per handler.
 
 JSON unless MessagePack is asked for; which of the two a payload is shows in its first byte (`wire_of`). What does
-not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor.
+not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor. That text goes to
+whoever sent the payload.
 """
 
 from collections.abc import Mapping
@@ -63,7 +64,8 @@ class ValueCodec:
             wire: Their form, if it is known: that of a reply is, and a small number in MessagePack looks like JSON.
 
         Raises:
-            ValueError: It holds none, or one of another type; the message gives the path of the bad field.
+            ValueError: It holds none, or one of another type; the message gives the path of the bad field. What a
+                type's own checks raise is its cause, unless that was a ValueError or a TypeError.
         """
         try:
             if wire == "msgpack" or (wire is None and payload and payload[0] >= _FIRST_MSGPACK_BYTE):
@@ -73,8 +75,12 @@ class ValueCodec:
             raise
         except RecursionError:
             raise ValueError("the payload is nested too deeply") from None
-        except Exception as error:  # noqa: BLE001 - a user's type checks itself in here, and may raise what it likes
+        except TypeError as error:  # a list where a set is to hold it
             raise ValueError(summary_of(error)) from None
+        except Exception as error:  # noqa: BLE001 - a user's type checks itself in here, and may raise what it likes
+            # What it says by ValueError or TypeError is for the sender, and msgspec has added the path. The text of
+            # anything else was not written for strangers: it may hold the path of a file, or a password.
+            raise ValueError(f"the checks of the type could not be made ({type(error).__name__})") from error
 
 
 def _custom_type(info: object, seen: set[int]) -> type | None:
