@@ -77,10 +77,14 @@ class ValueCodec:
             raise ValueError("the payload is nested too deeply") from None
         except TypeError as error:  # a list where a set is to hold it
             raise ValueError(summary_of(error)) from None
-        except Exception as error:  # noqa: BLE001 - a user's type checks itself in here, and may raise what it likes
-            # What it says by ValueError or TypeError is for the sender, and msgspec has added the path. The text of
-            # anything else was not written for strangers: it may hold the path of a file, or a password.
-            raise ValueError(f"the checks of the type could not be made ({type(error).__name__})") from error
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # A user's type checks itself in here, and may raise what it likes. Nothing waits in here, so not even a
+            # CancelledError comes from outside, and what escaped would end the transport's loop. ValueError and
+            # TypeError are for the sender, and msgspec passes their text on. That of anything else was not written
+            # for strangers: it may hold the path of a file, or a password.
+            raise ValueError("its type could not be checked; the receiver's log says why") from error
 
 
 def _custom_type(info: object, seen: set[int]) -> type | None:

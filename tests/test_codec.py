@@ -1,5 +1,6 @@
 """Bytes to values and back: two forms, told apart by the first byte; misfits name the field."""
 
+from asyncio import CancelledError
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,10 +110,11 @@ class Unspeakable(ValueError):
         LookupError("/srv/A1"),
         ExceptionGroup("/srv/A1", [ValueError("/srv/A1")]),
         Unspeakable(),
+        CancelledError("/srv/A1"),
     ],
     ids=lambda exception: type(exception).__name__,
 )
-def test_other_exceptions_in_the_own_checks_of_a_type_tell_the_sender_their_class_and_the_operator_all(exception, wire):
+def test_other_exceptions_in_the_own_checks_of_a_type_are_told_to_the_operator_and_not_to_the_sender(exception, wire):
     class Checked(Struct):
         sku: str
 
@@ -122,9 +124,7 @@ def test_other_exceptions_in_the_own_checks_of_a_type_tell_the_sender_their_clas
     with pytest.raises(ValueError) as error:
         ValueCodec(Checked).decode(encode({"sku": "A1"}, wire))
     assert "A1" not in str(error.value)
-    cause = error.value.__cause__
-    assert type(cause).__name__ in str(error.value)
-    assert "/srv/A1" in str(cause)
+    assert "/srv/A1" in str(error.value.__cause__)
 
 
 @pytest.mark.parametrize("wire", WIRES)

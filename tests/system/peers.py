@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,18 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(module: str, *arguments: object) -> AsyncIterator[Peer]:
-    """Run a module as a process of its own; whatever is left of it at the end of the block is killed."""
+async def peer(module: str, *arguments: object, log: Path | None = None) -> AsyncIterator[Peer]:
+    """Run a module as a process of its own; whatever is left of it at the end of the block is killed.
+
+    Args:
+        module: The module.
+        arguments: For its command line.
+        log: Where its stderr goes, instead of to ours.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CLIFFRACER_")}
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    process = await anyio.open_process(command, cwd=ROOT, env=environment, stderr=None)
+    with log.open("wb") if log is not None else nullcontext() as stderr:
+        process = await anyio.open_process(command, cwd=ROOT, env=environment, stderr=stderr)
     try:
         yield Peer(process)
     finally:
