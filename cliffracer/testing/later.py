@@ -19,16 +19,15 @@ class Later:
         self.clock = running_clock()
         """Seconds; virtual under a virtual clock."""
         self._loop: Any = anyio.lowlevel.current_token().native_token
+        self._tasks: set[Any] = set()  # asyncio itself would forget them
 
     def call(self, seconds: float, action: Callable[[], None]) -> None:
         """Run `action` after so many seconds, and never within this call.
 
         It cannot be called off: let it look whether there is still something to do. It must neither wait nor raise.
         """
-        call_later = getattr(self._loop, "call_later", None)
-        if call_later is not None:  # asyncio
-            # In a context of its own: whose message is in hand here is no business of what comes later.
-            call_later(seconds, action, context=Context())
+        if hasattr(self._loop, "call_later"):  # asyncio
+            self._loop.call_later(seconds, self._run_in_task, action)
             return
         import trio  # noqa: PLC0415 - it runs, so it is there
 
@@ -37,3 +36,13 @@ class Later:
             action()
 
         trio.lowlevel.spawn_system_task(wait, name="cliffracer.testing")
+
+    def _run_in_task(self, action: Callable[[], None]) -> None:
+        # What is called may use anyio, and that needs a task to be in.
+        async def run() -> None:
+            action()
+
+        # In a context of its own: whose message is in hand here is no business of what comes later.
+        task = self._loop.create_task(run(), name="cliffracer.testing", context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
