@@ -10,6 +10,7 @@ from cliffracer.errors import CliffracerError, StartFailed, TransportError, Tree
 from cliffracer.exits import Exit, Killed, Shutdown, is_clean
 from cliffracer.node.host import NodeHost
 from cliffracer.node.inspect import NodeTree, answer_tree_requests, tree_of
+from cliffracer.node.micro import Services
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger, Throttle
 from cliffracer.supervision.spec import Supervisor
@@ -68,6 +69,7 @@ class Life:
             self._log.info("broker_connected", url=self._transport.url)
             prefix = f"{self._settings.namespace}." if self._settings.namespace else ""
             await answer_tree_requests(self._transport, self.host, prefix, self.describe)
+            await Services(self._transport, self.host, self._settings, self._root).open()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_tree)
                 try:
