@@ -214,7 +214,8 @@ class Incarnation:
         """Handle one message; return why the actor must end, or None if it lives."""
         cell = self._cell
         reply_to = message.reply_to
-        if message.deadline != inf and message.deadline <= self._clock():
+        began = self._clock()
+        if message.deadline <= began:
             cell.expired += 1
             if reply_to is not None:
                 reply_to.fail(CallTimeout(message.target, _EXPIRED))
@@ -231,13 +232,17 @@ class Incarnation:
         except BaseException as error:
             if not is_outside_force(error):
                 return self._failed(message, error)
+            answer = ActorCrashed(message.target, _KILLED)
+            self._note_error(message, answer)
             if reply_to is not None:
-                reply_to.fail(ActorCrashed(message.target, _KILLED))
+                reply_to.fail(answer)
             raise
         else:
             return None
         finally:
-            cell.handled += 1
+            tally = cell.tallies.get(message.handler) or cell.new_tally(message.handler)
+            tally.handled += 1
+            tally.seconds += self._clock() - began
 
     def _bind_methods(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         # With the first message: most of ten thousand sessions may never get one.
@@ -254,11 +259,16 @@ class Incarnation:
                 return None
         self._cell.crashed += 1
         reason = self._crashed(error, message.handler)
+        answer = ActorCrashed(message.target, _LOOK_UP.format(reason.incident), incident=reason.incident)
+        self._note_error(message, answer)
         if message.reply_to is not None:
-            message.reply_to.fail(
-                ActorCrashed(message.target, _LOOK_UP.format(reason.incident), incident=reason.incident)
-            )
+            message.reply_to.fail(answer)
         return reason
+
+    def _note_error(self, message: Message, answer: CallError | Refusal) -> None:
+        cell = self._cell
+        tally = cell.tallies.get(message.handler) or cell.new_tally(message.handler)
+        tally.note_error(answer, self._clock())
 
     def _answer_with(self, message: Message, error: Exception) -> None:
         """Answer with a declared exception; the actor lives."""
@@ -283,6 +293,7 @@ class Incarnation:
             )
         if message.reply_to is not None:
             message.reply_to.fail(answer)
+        self._note_error(message, answer)
 
     def _crashed(self, error: BaseException, during: str) -> Crashed:
         reason = crash_of(error)
