@@ -27,7 +27,10 @@ from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refu
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Incarnation"]
+__all__ = ["ANSWERED_LATER", "Incarnation"]
+
+ANSWERED_LATER = object()
+"""What a handler returns if somebody else has its `reply_to`, and answers in their own time: OTP's `noreply`."""
 
 # After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
 # of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
@@ -227,7 +230,7 @@ class Incarnation:
                 result = await method(*message.args)
             else:
                 result = await method(*message.args, **message.kwargs)
-            if reply_to is not None:
+            if reply_to is not None and result is not ANSWERED_LATER:
                 reply_to.answer(result)
         except BaseException as error:
             if not is_outside_force(error):

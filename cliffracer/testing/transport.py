@@ -177,6 +177,11 @@ class FaultyTransport(Transport):
         held = sum(map(len, self._lanes.values()))
         return FaultStatistics(**self._counts, held=held, cuts=self._age)
 
+    async def wait_empty(self) -> None:
+        """Wait until nothing is held back, in either direction."""
+        for lane in self._lanes.values():
+            await lane.wait_gone()
+
     # As a transport
 
     @property
