@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from cliffracer.codec import Wire, encode, wire_of
 from cliffracer.errors import CALL_ERRORS, CallError, Refusal
-from cliffracer.exits import printable
+from cliffracer.observe.logs import printable
 from cliffracer.transport.contract import Headers, Response
 
 __all__ = ["error_of", "error_reply"]
