@@ -108,10 +108,10 @@ class TestNode(Node):
         return probe
 
     async def settle(self, *, within: float = 5.0) -> None:
-        """Wait until the node has nothing to do: no mailbox holds a message, none is in hand, none is on the line.
+        """Wait until there is nothing to do: no mailbox holds a message, none is in hand, none is on the line.
 
-        What waits for the clock alone, a tick or a back-off, is not waited for. For several nodes that talk to each
-        other, `settle_all`.
+        Nor is any other task at work. What waits for the clock alone, a tick or a back-off, is not waited for. For
+        several nodes that talk to each other, there is `settle_all`.
 
         Args:
             within: Seconds, of the event loop's clock.
@@ -151,9 +151,12 @@ async def settle_all(*nodes: TestNode, within: float = 5.0) -> None:
     """
     with anyio.move_on_after(within) as patience:
         # Handling one message may send others, so nobody is done until all are.
-        while not all(node.is_settled for node in nodes):
+        while True:
             for node in nodes:
                 await node.wait_idle()
+            await anyio.wait_all_tasks_blocked()  # a crash may have to be dealt with yet
+            if all(node.is_settled for node in nodes):
+                return
     if patience.cancelled_caught:
         busy = ", ".join(
             f"{node.name}: {', '.join(node.busy()) or 'the line'}" for node in nodes if not node.is_settled

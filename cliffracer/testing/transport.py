@@ -200,11 +200,14 @@ class FaultyTransport(Transport):
         return self._inner.max_payload
 
     async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
-        """Connect; see `Transport.connect`. Fails under `Faults.refuse_connect`."""
+        """Connect; see `Transport.connect`. Fails under `Faults.refuse_connect`, and while the line is cut."""
         if self.faults.refuses_connect():
             self._counts["connects_refused"] += 1
             await anyio.lowlevel.checkpoint()
             raise ConnectFailed(f"the test refuses connections to {self.url}; see Faults.refuse_connect().")
+        if self._line is _Line.CUT:
+            await anyio.lowlevel.checkpoint()
+            raise ConnectFailed(f"the test has cut the line to {self.url}; restore() mends it.")
         self._on_event = on_event
         if not self._lanes:
             later = Later()

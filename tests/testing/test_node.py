@@ -195,5 +195,24 @@ async def test_faults_can_be_given_and_shared_and_the_line_be_cut():
         ]
 
 
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("seconds", [2.0, 60.0])
+async def test_node_comes_back_by_itself_from_any_cut(for_good, seconds):
+    broker = LocalBroker()
+    async with TestNode(child(Counter), broker=broker) as node, TestNode(broker=broker, name="b") as b:
+        with node.wire.faults.refuse_connect() as refused:
+            await node.wire.cut(for_good=for_good)
+            assert not node.is_ready
+            with pytest.raises(NoActor):
+                await b.ref(Counter).add(1)
+            await anyio.sleep(seconds)
+        await node.wire.restore()
+        with anyio.fail_after(20.0):
+            while not node.is_ready:
+                await anyio.sleep(0.1)
+        assert await b.ref(Counter).add(1) == 1
+        assert bool(refused.count) is (for_good or seconds > 20.0)
+
+
 async def test_it_is_no_test_class_to_pytest():
     assert TestNode.__test__ is False
