@@ -13,7 +13,7 @@ What is where:
     node/         one process put together: registry, routing, start, drain, stop, settings
     describe/     what a tree offers to others: schemas
     observe/      logs, and the list of all that is logged
-    testing/      for tests of services that are built on this package
+    testing/      for tests of services: a node, a probe, faults on the line, virtual time
     cli/          the command `cliffracer`
 
 Imports point down: cli > testing > node > describe > supervision > actor | transport > observe > codec > envelope >

@@ -1,7 +1,8 @@
 """Bytes to values and back; one compiled decoder and encoder per handler.
 
 JSON unless MessagePack is asked for; which of the two a payload is shows in its first byte (`wire_of`). What does
-not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor.
+not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor. That text goes to
+whoever sent the payload.
 """
 
 import json
@@ -72,7 +73,8 @@ class ValueCodec:
             wire: Their form, if it is known: that of a reply is, and a small number in MessagePack looks like JSON.
 
         Raises:
-            ValueError: It holds none, or one of another type; the message gives the path of the bad field.
+            ValueError: It holds none, or one of another type; the message gives the path of the bad field. What a
+                type's own checks raise is its cause, unless that was a ValueError or a TypeError.
         """
         try:
             if wire == "msgpack" or (wire is None and payload and payload[0] >= _FIRST_MSGPACK_BYTE):
@@ -89,8 +91,16 @@ class ValueCodec:
             raise
         except RecursionError:
             raise ValueError("the payload is nested too deeply") from None
-        except Exception as error:  # noqa: BLE001 - a user's type checks itself in here, and may raise what it likes
+        except TypeError as error:  # a list where a set is to hold it
             raise ValueError(summary_of(error)) from None
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # A user's type checks itself in here, and may raise what it likes. Nothing waits in here, so not even a
+            # CancelledError comes from outside, and what escaped would end the transport's loop. ValueError and
+            # TypeError are for the sender, and msgspec passes their text on. That of anything else was not written
+            # for strangers: it may hold the path of a file, or a password.
+            raise ValueError("its type could not be checked; the receiver's log says why") from error
 
     def _check_keys(self, payload: bytes) -> None:
         """Refuse an object that has a key twice: which of the two values is meant, parsers do not agree on.

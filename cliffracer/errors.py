@@ -210,7 +210,10 @@ class Upstream(CallError):
 
 
 class InvalidMessage(CallError):
-    """The payload does not fit the handler; `detail` holds the path of the bad field. No handler has run."""
+    """The payload does not fit the handler; `detail` holds the path of the bad field. No handler has run.
+
+    If `detail` says that it is the answer that does not fit what the caller's side declares, the handler has run.
+    """
 
     code = "invalid_message"
     status = 400

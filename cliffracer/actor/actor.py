@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
@@ -13,6 +14,7 @@ from cliffracer.actor.links import Bonds, Down
 from cliffracer.actor.mailbox import MessageQueue
 from cliffracer.actor.nodes import NodeDown, NodeUp
 from cliffracer.actor.options import ActorOptions, options_of
+from cliffracer.actor.publications import Publications, build_publications
 from cliffracer.actor.ref import Ref
 from cliffracer.actor.table import build_table
 from cliffracer.codec import Wire
@@ -115,11 +117,15 @@ class Actor:
     Attributes:
         answers: Exceptions that are answers rather than crashes. A `Refusal` reaches the caller as it is, a
             `CallError` as `Upstream`, any other class as a `Refusal` that carries its name and no text of it.
+        publishes: What it publishes, subject by subject: `{"orders.{order_id}.cancelled": OrderCancelled}`. `publish`
+            is held to it, a subclass adds to it, and the schema of the tree shows it. Without it, anything goes.
     """
 
     answers: ClassVar[tuple[type[Exception], ...]] = (Refusal, CallError)
+    publishes: ClassVar[Mapping[str, Any]] = {}
     __options__: ClassVar[ActorOptions] = ActorOptions(name="actor")
     __handlers__: ClassVar[HandlerTable] = {}
+    __publications__: ClassVar[Publications] = Publications()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Check the options and the handlers of a new actor class.
@@ -133,6 +139,7 @@ class Actor:
         cls.__options__ = options_of(cls, cls.__options__, options, where)
         _check_overrides(cls, where)
         cls.__handlers__ = build_table(cls, cls.__handlers__, _RESERVED, frame.f_locals)
+        cls.__publications__ = build_publications(cls, where)
 
     async def on_start(self) -> None:
         """Open what this incarnation needs. The next child starts when it returns.
@@ -237,12 +244,14 @@ class Actor:
         """Publish `value` to `subject`; every `@event` that listens there hears it, on all nodes.
 
         Raises:
-            ValueError: `subject` is no subject.
-            TypeError: `value` cannot be encoded.
+            ValueError: `subject` is no subject, or none of those that the class declares in `publishes`.
+            TypeError: `value` cannot be encoded, or is not of the type that the class declares for this subject.
             MessageTooLarge: It is larger than the broker takes.
             Disconnected: The broker is away; nothing was published.
         """
-        await _standing(self).host.publish(subject, value)
+        host = _standing(self).host
+        self.__publications__.check(type(self).__name__, subject, value)
+        await host.publish(subject, value)
 
     def stop(self, reason: Exit = _DONE) -> None:
         """End this actor, after the message in hand. A permanent one is restarted all the same.
@@ -266,7 +275,7 @@ _HOOKS = {
 
 def _check_overrides(cls: type[Actor], where: str) -> None:
     """Refuse class bodies that take away what `Actor` gives, and hooks that could not be awaited."""
-    for name in sorted(_RESERVED.intersection(vars(cls)) - {"answers"}):
+    for name in sorted(_RESERVED.intersection(vars(cls)) - {"answers", "publishes"}):
         value = vars(cls)[name]
         if hasattr(value, MARK):
             continue  # a handler with a reserved name: told with its own line

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from math import inf
+from time import perf_counter_ns
 from typing import Any
 
 import anyio
@@ -27,7 +28,10 @@ from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refu
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Incarnation"]
+__all__ = ["ANSWERED_LATER", "Incarnation"]
+
+ANSWERED_LATER = object()
+"""What a handler returns if somebody else has its `reply_to`, and answers in their own time: OTP's `noreply`."""
 
 # After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
 # of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
@@ -220,24 +224,29 @@ class Incarnation:
                 reply_to.fail(CallTimeout(message.target, _EXPIRED))
             return None
         current_message.set(message)
+        began = perf_counter_ns()
         try:
             method = (self._methods or self._bind_methods())[message.handler]
             if message.kwargs is None:
                 result = await method(*message.args)
             else:
                 result = await method(*message.args, **message.kwargs)
-            if reply_to is not None:
+            if reply_to is not None and result is not ANSWERED_LATER:
                 reply_to.answer(result)
         except BaseException as error:
             if not is_outside_force(error):
                 return self._failed(message, error)
+            answer = ActorCrashed(message.target, _KILLED)
+            self._note_error(message, answer)
             if reply_to is not None:
-                reply_to.fail(ActorCrashed(message.target, _KILLED))
+                reply_to.fail(answer)
             raise
         else:
             return None
         finally:
-            cell.handled += 1
+            tally = cell.tallies.get(message.handler) or cell.new_tally(message.handler)
+            tally.handled += 1
+            tally.nanoseconds += perf_counter_ns() - began
 
     def _bind_methods(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         # With the first message: most of ten thousand sessions may never get one.
@@ -254,11 +263,16 @@ class Incarnation:
                 return None
         self._cell.crashed += 1
         reason = self._crashed(error, message.handler)
+        answer = ActorCrashed(message.target, _LOOK_UP.format(reason.incident), incident=reason.incident)
+        self._note_error(message, answer)
         if message.reply_to is not None:
-            message.reply_to.fail(
-                ActorCrashed(message.target, _LOOK_UP.format(reason.incident), incident=reason.incident)
-            )
+            message.reply_to.fail(answer)
         return reason
+
+    def _note_error(self, message: Message, answer: CallError | Refusal) -> None:
+        cell = self._cell
+        tally = cell.tallies.get(message.handler) or cell.new_tally(message.handler)
+        tally.note_error(answer, self._clock())
 
     def _answer_with(self, message: Message, error: Exception) -> None:
         """Answer with a declared exception; the actor lives."""
@@ -283,6 +297,7 @@ class Incarnation:
             )
         if message.reply_to is not None:
             message.reply_to.fail(answer)
+        self._note_error(message, answer)
 
     def _crashed(self, error: BaseException, during: str) -> Crashed:
         reason = crash_of(error)

@@ -43,6 +43,8 @@ class Pool:
         members: tuple[str, ...],
         key: str | None,
         find: Callable[[str], Cell | None],
+        *,
+        description: str = "",
     ) -> None:
         """Put `members` behind `name`.
 
@@ -52,8 +54,10 @@ class Pool:
             members: The names of its actors.
             key: The parameter that decides; None for whichever has the least to do.
             find: Returns the cell of a name.
+            description: What its actors say of themselves, in one line.
         """
         self.name = name
+        self.description = description
         self.handlers = handlers
         self.members = members
         self.rejected = 0
@@ -97,6 +101,10 @@ class Pool:
         if cell is None:
             raise NoActor(message.target, f"no actor {message.to!r} runs on this node")
         return cell
+
+    def cells(self) -> list[Cell]:
+        """Return the cells of those members that have one."""
+        return [cell for name in self.members if (cell := self._find(name)) is not None]
 
     def drop(self, message: Message, host: Host) -> None:
         """Count a message that nobody waits for, and whose member does not run; log it, at most once a second."""

@@ -14,6 +14,7 @@ from cliffracer.exits import Exit, Killed, Shutdown, is_clean
 from cliffracer.node.connection import Connection
 from cliffracer.node.host import NodeHost
 from cliffracer.node.inspect import NodeTree, answer_tree_requests, tree_of
+from cliffracer.node.micro import Services
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.children import child
@@ -89,6 +90,7 @@ class Life:
             await self.host.monitors.open()
             self._connection.on_change = self.host.peers.connection_changed
             await answer_tree_requests(self._transport, self.host, prefix, self.describe)
+            await Services(self._transport, self.host, self._settings, self._root).open()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_tree)
                 try:

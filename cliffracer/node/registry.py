@@ -67,7 +67,9 @@ class Registry:
         handlers = spec.start.actor.__handlers__
         same = cell is not None and cell.handlers is handlers and cell.queue.options == spec.mailbox
         if cell is None or not (same and cell.owner == path):
-            cell = self._cells[spec.name] = Cell(spec.name, handlers, spec.mailbox, host)
+            cell = self._cells[spec.name] = Cell(
+                spec.name, handlers, spec.mailbox, host, description=_description_of(spec.start)
+            )
         cell.owner, cell.is_free = path, False
         return cell
 
@@ -111,7 +113,14 @@ class Registry:
         assert isinstance(one, ActorStart)
         self.require_free(name, path)
         names = tuple(str(member.name) for member in members)
-        pool = Pool(name, one.actor.__handlers__, names, spec.start.key, self._cells.get)
+        pool = Pool(
+            name,
+            one.actor.__handlers__,
+            names,
+            spec.start.key,
+            self._cells.get,
+            description=_description_of(one),
+        )
         self._pools[name] = (path, pool)
         return pool
 
@@ -184,6 +193,11 @@ class Registry:
             known = ", ".join(map(repr, self._known())) or "none"
             raise NoSupervisor(f"no supervisor {path!r} runs on this node; there is {known}.")
         return supervisor
+
+
+def _description_of(start: ActorStart) -> str:
+    """Return the first line of what the actor's class says of itself."""
+    return next(iter((start.actor.__doc__ or "").strip().splitlines()), "")
 
 
 def _last(path: str) -> str:

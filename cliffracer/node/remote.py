@@ -81,7 +81,7 @@ class RemoteActor:
         except ValueError as error:
             raise InvalidMessage(
                 message.target, f"the answer does not fit what the handler declares: {error}"
-            ) from None
+            ) from error.__cause__
 
     async def cast(self, message: Message) -> None:
         """Send `message`; see `Destination.cast`."""

@@ -6,6 +6,7 @@ Each field is read from the variable `CLIFFRACER_` plus its name in capitals: `c
 
 import difflib
 import os
+import re
 import socket
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -32,11 +33,18 @@ _KINDS: dict[str, tuple[type | frozenset[str], str]] = {
     "namespace": (str, "text"),
     "node_name": (str, "text"),
     "reply_prefixes": (str, "text"),
+    "app_version": (str, "text"),
     "prefer_local": (bool, "True or False"),
     "log_level": (frozenset(get_args(LogLevel)), f"level; use one of {', '.join(get_args(LogLevel))}"),
     "log_format": (frozenset(get_args(LogFormat)), f"format; use one of {', '.join(get_args(LogFormat))}"),
 }
 _SCHEMES = ("nats", "tls")
+# Semantic Versioning 2.0.0: three numbers; a pre-release, whose numbers have no leading zero; a build.
+_NUMBER = "(?:0|[1-9][0-9]*)"
+_MARK = f"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_VERSION = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_MARK}(?:\.{_MARK})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
+)
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +65,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         reply_prefixes: Subjects under which clients have their inboxes, joined by commas: `inbox.alice,inbox.bob`.
             Replies go there, and to subjects that begin with "_", as most inboxes do. Never let it cover an actor.
         node_name: How this node is called in logs and in the server's monitoring.
+        app_version: Version of what runs here, told to whoever asks for its services: "1.4.0", by the rules of Semantic
+            Versioning.
         call_timeout: Seconds that a call may take where no cancel scope says otherwise.
         drain_timeout: Seconds that emptying the mailboxes may take when the node stops.
         kill_grace: Seconds from the cancellation of a child until it is reported as `child_unkillable`.
@@ -79,6 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     namespace: str = ""
     reply_prefixes: str = ""
     node_name: str = ""
+    app_version: str = "0.0.0"
     call_timeout: float = 5.0
     drain_timeout: float = 10.0
     kill_grace: float = 5.0
@@ -98,6 +109,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise SettingsError(
                 f"{_variable('namespace')}: {self.namespace!r} is no namespace; "
                 "use names joined by dots, like 'eu.prod'."
+            )
+        if not _VERSION.fullmatch(self.app_version):
+            raise SettingsError(
+                f"{_variable('app_version')}: {self.app_version!r} is no version; "
+                "write three numbers and what Semantic Versioning allows behind them, like '1.4.0' or '2.0.0-rc.1'."
             )
         for url in self.servers():
             if not _is_address(url):

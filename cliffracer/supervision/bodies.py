@@ -63,9 +63,11 @@ def body_of(process: Process, host: TreeHost, supervise: Supervise) -> Body:
     return _TreeBody(inner, process, host)
 
 
-def _settle(process: Process, host: TreeHost) -> None:
+def _settle(process: Process, host: TreeHost) -> bool:
     if process.settle():
         host.process_started(process)
+        return True
+    return False
 
 
 class _ActorBody:
@@ -98,7 +100,9 @@ class _ActorBody:
     async def _on_started(self) -> None:
         if not self._process.is_abandoned:
             await self._host.admit(self._cell)
-            _settle(self._process, self._host)
+            if _settle(self._process, self._host):
+                # The same float, not one more: there may be a hundred thousand actors.
+                self._cell.note_start(self._process.started_at)
 
     @property
     def context(self) -> Context | None:

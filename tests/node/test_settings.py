@@ -24,6 +24,7 @@ def test_each_field_is_read_from_its_variable():
         "namespace": "eu.prod",
         "reply_prefixes": "inbox.a,inbox.b",
         "node_name": "n1",
+        "app_version": "1.4.0",
         "call_timeout": 2.5,
         "drain_timeout": 3.5,
         "kill_grace": 4.5,
