@@ -1,4 +1,4 @@
-"""Prints the schemas of all actor classes of a module: `python dump.py FILE.py`, for a process of its own.
+"""Writes the schemas of all actor classes of a module: `python dump.py FILE.py`, for a process of its own.
 
 Two modules with refusals of the same codes cannot be loaded side by side: none of them would be known by its code.
 """
@@ -52,4 +52,4 @@ def dump(module):
 
 
 if __name__ == "__main__":
-    print(json.dumps(dump(load(sys.argv[1]))))
+    sys.stdout.write(json.dumps(dump(load(sys.argv[1]))))

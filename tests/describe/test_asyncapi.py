@@ -248,11 +248,11 @@ def test_two_classes_of_one_name_have_two_schemas():
 
         return Order
 
-    Other = another()
+    other = another()
 
     class Second(Actor):
         @call
-        async def two(self, order: Other, first: Order) -> None: ...
+        async def two(self, order: other, first: Order) -> None: ...
 
     schemas = described(child(Second))["components"]["schemas"]
     titles = [name for name, schema in schemas.items() if schema["title"] == "Order"]
