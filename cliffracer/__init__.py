@@ -13,7 +13,7 @@ What is where:
     node/         one process put together: registry, routing, start, drain, stop, settings
     describe/     what a tree offers to others: schemas
     observe/      logs, and the list of all that is logged
-    testing/      for tests of services that are built on this package
+    testing/      for tests of services: a node, a probe, faults on the line, virtual time
     cli/          the command `cliffracer`
 
 Imports point down: cli > testing > node > describe > supervision > actor | transport > observe > codec > envelope >
@@ -21,9 +21,11 @@ names > exits > errors.
 """
 
 from cliffracer.actor.actor import Actor
+from cliffracer.actor.dead_letters import DeadLetter
 from cliffracer.actor.handlers import call, cast, event, every
 from cliffracer.actor.links import Down
 from cliffracer.actor.mailbox import Mailbox
+from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeLost, NodeUp
 from cliffracer.actor.options import Backoff
 from cliffracer.actor.ref import ChildRef
 from cliffracer.errors import (
@@ -93,6 +95,7 @@ __all__ = [
     "CliffracerError",
     "ConnectFailed",
     "Crashed",
+    "DeadLetter",
     "DefinitionError",
     "Disconnected",
     "Down",
@@ -111,6 +114,10 @@ __all__ = [
     "NoChild",
     "NoSupervisor",
     "Node",
+    "NodeDown",
+    "NodeInfo",
+    "NodeLost",
+    "NodeUp",
     "Normal",
     "NotAuthorized",
     "NotRunning",

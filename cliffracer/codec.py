@@ -1,9 +1,11 @@
 """Bytes to values and back; one compiled decoder and encoder per handler.
 
 JSON unless MessagePack is asked for; which of the two a payload is shows in its first byte (`wire_of`). What does
-not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor.
+not decode raises `ValueError` with the path of the bad field, and nothing of it reaches an actor. That text goes to
+whoever sent the payload.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
@@ -23,6 +25,10 @@ _MSGPACK = msgspec.msgpack.Encoder()
 # No JSON text begins with a byte of 0x80 or more, and every MessagePack map, array, string and Struct does.
 _FIRST_MSGPACK_BYTE = 0x80
 
+_PAIRS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_FIXMAP_PAIRS = 0x0F  # bits of the first byte of a small map
+_LONG_MAPS = {0xDE: 2, 0xDF: 4}  # first byte of a larger one, and how many bytes its number of pairs has
+
 
 def wire_of(payload: bytes) -> Wire:
     """Tell from its first byte whether `payload` is JSON or MessagePack; an empty one counts as JSON."""
@@ -41,7 +47,7 @@ def encode(value: Any, wire: Wire) -> bytes:
 class ValueCodec:
     """Decodes one type, in either form."""
 
-    __slots__ = ("_json", "_msgpack", "type")
+    __slots__ = ("_json", "_keys", "_msgpack", "_required", "type")
 
     def __init__(self, value_type: Any) -> None:
         """Compile the decoders of `value_type`.
@@ -52,6 +58,10 @@ class ValueCodec:
         if (custom := _custom_type(msgspec.inspect.type_info(value_type), set())) is not None:
             raise TypeError(f"Type {custom.__qualname__!r} is not supported")
         self.type = value_type
+        # Of a Struct, what the keys look like in JSON, and how many of them each payload has.
+        fields = msgspec.structs.fields(value_type) if _is_struct(value_type) else ()
+        self._keys = [json.dumps(field.encode_name, ensure_ascii=False).encode() for field in fields]
+        self._required = sum(field.required for field in fields)
         self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(value_type)
         self._msgpack: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(value_type)
 
@@ -63,18 +73,67 @@ class ValueCodec:
             wire: Their form, if it is known: that of a reply is, and a small number in MessagePack looks like JSON.
 
         Raises:
-            ValueError: It holds none, or one of another type; the message gives the path of the bad field.
+            ValueError: It holds none, or one of another type; the message gives the path of the bad field. What a
+                type's own checks raise is its cause, unless that was a ValueError or a TypeError.
         """
         try:
             if wire == "msgpack" or (wire is None and payload and payload[0] >= _FIRST_MSGPACK_BYTE):
-                return self._msgpack.decode(payload)
-            return self._json.decode(payload)
+                value = self._msgpack.decode(payload)
+                if self._keys and payload:
+                    self._check_pairs(payload)
+                return value
+            value = self._json.decode(payload)
+            # Each key has its colon. Where there are no more of them than keys that must be there, none is there twice.
+            if self._keys and payload.count(b":") > self._required:
+                self._check_keys(payload)
+            return value
         except ValueError:
             raise
         except RecursionError:
             raise ValueError("the payload is nested too deeply") from None
-        except Exception as error:  # noqa: BLE001 - a user's type checks itself in here, and may raise what it likes
+        except TypeError as error:  # a list where a set is to hold it
             raise ValueError(summary_of(error)) from None
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # A user's type checks itself in here, and may raise what it likes. Nothing waits in here, so not even a
+            # CancelledError comes from outside, and what escaped would end the transport's loop. ValueError and
+            # TypeError are for the sender, and msgspec passes their text on. That of anything else was not written
+            # for strangers: it may hold the path of a file, or a password.
+            raise ValueError("its type could not be checked; the receiver's log says why") from error
+
+    def _check_keys(self, payload: bytes) -> None:
+        """Refuse an object that has a key twice: which of the two values is meant, parsers do not agree on.
+
+        This is about the outermost object. In those inside it, the last one counts.
+        """
+        if b"\\" not in payload and all(payload.count(key) < 2 for key in self._keys):  # noqa: PLR2004
+            return
+        outermost: list[tuple[str, Any]] = []
+
+        def take(pairs: list[tuple[str, Any]]) -> None:
+            outermost[:] = pairs  # the outermost one comes last
+
+        json.loads(payload, object_pairs_hook=take)
+        seen: set[str] = set()
+        for name, _ in outermost:
+            if name in seen:
+                raise ValueError(f"Object contains the key `{name}` twice - at `$`")
+            seen.add(name)
+
+    def _check_pairs(self, payload: bytes) -> None:
+        """Do in MessagePack what `_check_keys` does in JSON: a map says how many pairs it has."""
+        first = payload[0]
+        if first in _LONG_MAPS:
+            pairs = int.from_bytes(payload[1 : 1 + _LONG_MAPS[first]], "big")
+        else:
+            pairs = first & _FIXMAP_PAIRS
+        if pairs > self._required and len(_PAIRS.decode(payload)) < pairs:
+            raise ValueError("Object contains a key twice - at `$`")
+
+
+def _is_struct(value_type: Any) -> bool:
+    return isinstance(value_type, type) and issubclass(value_type, msgspec.Struct)
 
 
 def _custom_type(info: object, seen: set[int]) -> type | None:

@@ -6,9 +6,10 @@ blank:
     Cliffracer: 4.998 7f3a9c01-2b customer,orders
 
 seconds left, correlation id, the names of the actors that wait for this call; `-` stands for a field that is not there.
-Beside it only `traceparent`, passed on as it came.
+Beside it only `traceparent` (W3C Trace Context), passed on as it came; one that is malformed is not passed on.
 """
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from math import inf, isfinite
@@ -25,6 +26,7 @@ __all__ = [
     "Fallen",
     "Inspect",
     "Message",
+    "NodeNews",
     "ReplyTo",
     "Resume",
     "Signal",
@@ -38,6 +40,9 @@ __all__ = [
 
 CONTEXT_HEADER = "Cliffracer"
 TRACE_HEADER = "traceparent"
+# W3C Trace Context, 3.2; a version to come may add more after the flags.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{0,64})?")
+_SECONDS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")
 _MAX_CORRELATION = 64
 _MAX_CHAIN = 64
 
@@ -66,7 +71,7 @@ class Message(Struct, eq=False):
         deadline: When the caller gives up, in seconds of the node's clock; infinite if nobody waits.
         chain: Names of the actors that wait for this message, the first caller first.
         correlation: Id shared by everything that one outside request causes.
-        trace: W3C `traceparent`, or None.
+        trace: What came as W3C `traceparent`, or None; it is checked when it is passed on.
     """
 
     to: str
@@ -102,13 +107,25 @@ class Fallen(Struct, frozen=True, eq=False):
 
     Attributes:
         monitor: Whose notice this is; the actor drops it if it has taken the monitor away meanwhile.
-        reason: Why it ended; None if it was gone already.
+        reason: An `Exit`, or that its node has gone; None if it was gone already.
         incarnation: Which incarnation of it has ended; 0 if it was gone already.
+        node: The name of the node where it ran; empty if that is unknown.
     """
 
     monitor: object
-    reason: Exit | None
+    reason: object
     incarnation: int
+    node: str = ""
+
+
+class NodeNews(Struct, frozen=True, eq=False):
+    """The signal that a node has joined, or has gone.
+
+    Attributes:
+        change: What to tell the actor.
+    """
+
+    change: object
 
 
 class Suspend(Struct, frozen=True):
@@ -125,7 +142,7 @@ class Inspect(Struct, frozen=True, eq=False):
     reply_to: ReplyTo
 
 
-Signal: TypeAlias = Stop | Fallen | Suspend | Resume | Inspect
+Signal: TypeAlias = Stop | Fallen | NodeNews | Suspend | Resume | Inspect
 
 
 current_message: ContextVar[Message | None] = ContextVar("current_message", default=None)
@@ -141,7 +158,7 @@ def pack_context(message: Message, now: float) -> dict[str, str]:
     """
     left = f"{message.deadline - now:.6g}" if isfinite(message.deadline) else "-"
     headers = {CONTEXT_HEADER: f"{left} {message.correlation or '-'} {','.join(message.chain) or '-'}"}
-    if message.trace is not None:
+    if message.trace is not None and _TRACEPARENT.fullmatch(message.trace):
         headers[TRACE_HEADER] = message.trace
     return headers
 
@@ -175,8 +192,8 @@ def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> 
             f"the header {CONTEXT_HEADER!r} must be '<seconds left> <correlation id> <chain>', each '-' if not there"
         ) from None
     if correlation != "-":
-        if len(correlation) > _MAX_CORRELATION or not correlation.isprintable():
-            raise ValueError(f"the correlation id is over {_MAX_CORRELATION} characters, or not printable")
+        if not 0 < len(correlation) <= _MAX_CORRELATION or not correlation.isprintable():
+            raise ValueError(f"the correlation id is over {_MAX_CORRELATION} characters, empty, or not printable")
         message.correlation = correlation
     if chain != "-":
         names = chain.split(",")
@@ -186,7 +203,8 @@ def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> 
 
 
 def _finite(text: str) -> float:
-    seconds = float(text)
+    # Python's float() takes more than a number: '1_0', digits of other scripts, 'nan'.
+    seconds = float(text) if _SECONDS.fullmatch(text) else inf
     if not isfinite(seconds):
         raise ValueError(text)
     return seconds

@@ -38,6 +38,7 @@ CliffracerError
 └── TransportError          between this process and the broker
     ├── ConnectFailed       no connection could be made
     ├── NotConnected        the connection is down at the moment, or closed for good
+    ├── NotPermitted        the broker does not let us
     ├── NoResponders        nobody is subscribed to the subject of a request
     ├── RequestTimeout      no reply in time
     ├── PayloadTooLarge     payload and headers together are over max_payload
@@ -75,6 +76,7 @@ __all__ = [
     "NoSupervisor",
     "NotAuthorized",
     "NotConnected",
+    "NotPermitted",
     "NotRunning",
     "OutboundFull",
     "PayloadTooLarge",
@@ -208,7 +210,10 @@ class Upstream(CallError):
 
 
 class InvalidMessage(CallError):
-    """The payload does not fit the handler; `detail` holds the path of the bad field. No handler has run."""
+    """The payload does not fit the handler; `detail` holds the path of the bad field. No handler has run.
+
+    If `detail` says that it is the answer that does not fit what the caller's side declares, the handler has run.
+    """
 
     code = "invalid_message"
     status = 400
@@ -381,6 +386,10 @@ class ConnectFailed(TransportError):
 
 class NotConnected(TransportError):
     """The connection is down at the moment, or closed for good."""
+
+
+class NotPermitted(TransportError):
+    """The broker does not let us publish to the subject of a request."""
 
 
 class NoResponders(TransportError):

@@ -17,6 +17,7 @@ __all__ = [
     "is_name",
     "is_namespace",
     "matches",
+    "overlap",
     "parse_pattern",
     "subject_problem",
 ]
@@ -76,6 +77,14 @@ def matches(pattern: str, subject: str) -> bool:
     elif len(tokens) != len(expected):
         return False
     return all(want in ("*", got) for want, got in zip(expected, tokens, strict=False))
+
+
+def overlap(one: str, other: str) -> bool:
+    """Tell whether a subject can match both of two NATS subscriptions without `>`."""
+    first, second = one.split("."), other.split(".")
+    return len(first) == len(second) and all(
+        "*" in (want, wanted) or want == wanted for want, wanted in zip(first, second, strict=True)
+    )
 
 
 class Pattern(Struct, frozen=True):

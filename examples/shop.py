@@ -79,6 +79,8 @@ class Inventory(Actor):
 class Orders(Actor, shutdown=10.0, mailbox=Mailbox(256)):
     """Takes orders. What it has reserved is void when Inventory starts with fresh shelves, so it restarts with it."""
 
+    publishes = {"orders.{customer}.placed": Order, "orders.{customer}.cancelled": Order}
+
     def __init__(self) -> None:
         self.inventory = self.ref(Inventory)
         self.receipts = self.ref(TaskSupervisorRef, "receipts")

@@ -1,33 +1,30 @@
 """Backends, a real server, and a logger that remembers: for all tests."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
-import structlog
-import trio.testing
 from hypothesis import settings as hypothesis_settings
 
 from cliffracer import Node, Settings, Supervisor
 from cliffracer.observe.logs import Logger
+from cliffracer.testing import virtual_time
+from cliffracer.testing.logs import LogLine, logger_into
 from cliffracer.transport.server import run_server
-from tests.virtual_time import JumpingLoop
 
 # A busy machine is no reason to fail.
 hypothesis_settings.register_profile("cliffracer", deadline=None)
 hypothesis_settings.load_profile("cliffracer")
 
-LogLines = list[MutableMapping[str, Any]]
+LogLines = list[LogLine]
 
 
 @pytest.fixture(params=["trio", "asyncio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Trio and asyncio, each with a clock that jumps over every wait."""
-    if request.param == "trio":
-        return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
-    return "asyncio", {"loop_factory": JumpingLoop}
+    return virtual_time(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +44,7 @@ def lines() -> LogLines:
 @pytest.fixture
 def log(lines: LogLines) -> Logger:
     """A logger that keeps its lines in `lines`."""
-
-    def keep(_: Any, level: str, line: MutableMapping[str, Any]) -> Any:
-        lines.append({**line, "level": level})
-        raise structlog.DropEvent
-
-    return structlog.wrap_logger(
-        structlog.PrintLogger(), processors=[keep], wrapper_class=structlog.make_filtering_bound_logger("debug")
-    ).bind()
+    return logger_into(lines)
 
 
 RunNode = Callable[..., Any]

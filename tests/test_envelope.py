@@ -17,6 +17,8 @@ from cliffracer.envelope import (
 )
 from cliffracer.exits import Shutdown
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def unpacked(headers, now=100.0):
     message = Message("inventory", "reserve")
@@ -72,12 +74,12 @@ def test_fields_that_are_not_there_are_dashes():
 
 
 def test_trace_goes_beside_the_header_as_it_came():
-    headers = pack_context(Message("c", "h", trace="00-abc-def-01"), 0.0)
-    assert headers["traceparent"] == "00-abc-def-01"
+    headers = pack_context(Message("c", "h", trace=TRACE), 0.0)
+    assert headers["traceparent"] == TRACE
 
 
 def test_what_was_packed_is_what_is_unpacked():
-    sent = Message("c", "h", deadline=104.5, correlation="7f-2b", chain=("customer", "orders"), trace="00-abc-def-01")
+    sent = Message("c", "h", deadline=104.5, correlation="7f-2b", chain=("customer", "orders"), trace=TRACE)
     received = unpacked(pack_context(sent, 100.0), now=2000.0)
     assert received.deadline == pytest.approx(2004.5)
     assert (received.correlation, received.chain, received.trace) == (sent.correlation, sent.chain, sent.trace)
@@ -105,7 +107,7 @@ def test_message_without_our_header_is_fine(headers):
 
 
 def test_trace_is_taken_without_our_header():
-    assert unpacked({"traceparent": "00-abc-def-01"}).trace == "00-abc-def-01"
+    assert unpacked({"traceparent": TRACE}).trace == TRACE
 
 
 @pytest.mark.parametrize(
@@ -146,13 +148,29 @@ def test_event_published_by_a_handler_without_correlation_has_no_headers():
     assert outgoing_context(Message("a", "b", deadline=5.0, chain=("x",))) is None
 
 
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "",
+        "00-abc-def-01",
+        TRACE.upper(),
+        TRACE + "\r\nX: y",
+        "ff" + TRACE[2:],
+        TRACE.replace("f067aa0ba902b7", "0" * 14),
+    ],
+)
+def test_malformed_trace_is_not_passed_on(trace):
+    assert unpacked({"traceparent": trace}).correlation == ""
+    assert "traceparent" not in pack_context(Message("c", "h", trace=trace), 0.0)
+
+
 def test_event_carries_correlation_and_trace_but_nobody_waits_for_it():
-    current = Message("a", "b", deadline=5.0, chain=("x",), correlation="7f", trace="00-abc-def-01")
-    assert outgoing_context(current) == {CONTEXT_HEADER: "- 7f -", "traceparent": "00-abc-def-01"}
+    current = Message("a", "b", deadline=5.0, chain=("x",), correlation="7f", trace=TRACE)
+    assert outgoing_context(current) == {CONTEXT_HEADER: "- 7f -", "traceparent": TRACE}
 
 
 def test_event_carries_a_trace_alone():
-    assert outgoing_context(Message("a", "b", trace="00-abc-def-01")) == {
+    assert outgoing_context(Message("a", "b", trace=TRACE)) == {
         CONTEXT_HEADER: "- - -",
-        "traceparent": "00-abc-def-01",
+        "traceparent": TRACE,
     }

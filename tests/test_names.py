@@ -2,7 +2,7 @@
 
 import pytest
 
-from cliffracer.names import Pattern, is_name, is_namespace, matches, parse_pattern, subject_problem
+from cliffracer.names import Pattern, is_name, is_namespace, matches, overlap, parse_pattern, subject_problem
 
 
 @pytest.mark.parametrize("text", ["a", "inventory", "Inventory-2", "_x", "7", "a" * 64])
@@ -149,3 +149,20 @@ def test_pattern_without_fields_extracts_nothing():
 def test_text_that_is_no_pattern_says_why(text, problem):
     with pytest.raises(ValueError, match=problem.replace("*", r"\*")):
         parse_pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("orders", "orders"), ("orders.*", "orders.7"), ("orders.*.x", "orders.7.*"), ("*.*", "a.b"), ("*", "*")],
+)
+def test_subscriptions_that_one_subject_can_match_overlap(one, other):
+    assert overlap(one, other)
+    assert overlap(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("orders", "prices"), ("orders.*", "orders"), ("orders.*.x", "orders.*.y"), ("*", "*.*")]
+)
+def test_subscriptions_that_no_subject_can_both_match_do_not_overlap(one, other):
+    assert not overlap(one, other)
+    assert not overlap(other, one)

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
@@ -11,7 +12,9 @@ from cliffracer.actor.handlers import MARK, HandlerTable
 from cliffracer.actor.host import HasPath, Host, NodeControl
 from cliffracer.actor.links import Bonds, Down
 from cliffracer.actor.mailbox import MessageQueue
+from cliffracer.actor.nodes import NodeDown, NodeUp
 from cliffracer.actor.options import ActorOptions, options_of
+from cliffracer.actor.publications import Publications, build_publications
 from cliffracer.actor.ref import Ref
 from cliffracer.actor.table import build_table
 from cliffracer.codec import Wire
@@ -33,6 +36,7 @@ class _Address(Struct, frozen=True):
     """Meets `cliffracer.actor.ref.Address`."""
 
     name: str
+    module: str
     handlers: HandlerTable
     wire: Wire
     prefer_local: bool | None
@@ -114,11 +118,15 @@ class Actor:
     Attributes:
         answers: Exceptions that are answers rather than crashes. A `Refusal` reaches the caller as it is, a
             `CallError` as `Upstream`, any other class as a `Refusal` that carries its name and no text of it.
+        publishes: What it publishes, subject by subject: `{"orders.{order_id}.cancelled": OrderCancelled}`. `publish`
+            is held to it, a subclass adds to it, and the schema of the tree shows it. Without it, anything goes.
     """
 
     answers: ClassVar[tuple[type[Exception], ...]] = (Refusal, CallError)
+    publishes: ClassVar[Mapping[str, Any]] = {}
     __options__: ClassVar[ActorOptions] = ActorOptions(name="actor")
     __handlers__: ClassVar[HandlerTable] = {}
+    __publications__: ClassVar[Publications] = Publications()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Check the options and the handlers of a new actor class.
@@ -132,6 +140,7 @@ class Actor:
         cls.__options__ = options_of(cls, cls.__options__, options, where)
         _check_overrides(cls, where)
         cls.__handlers__ = build_table(cls, cls.__handlers__, _RESERVED, frame.f_locals)
+        cls.__publications__ = build_publications(cls, where)
 
     async def on_start(self) -> None:
         """Open what this incarnation needs. The next child starts when it returns.
@@ -147,6 +156,9 @@ class Actor:
 
     async def on_down(self, down: Down) -> None:
         """Hear that something this actor monitors has ended. Runs between two messages, ahead of those that wait."""
+
+    async def on_node_change(self, change: NodeUp | NodeDown) -> None:
+        """Hear that a node has joined, or has gone; `monitor_nodes` asks for it. Runs between two messages."""
 
     @property
     def name(self) -> str:
@@ -181,14 +193,16 @@ class Actor:
 
     @property
     def node(self) -> NodeControl:
-        """What can be done to what runs on this node: stop, suspend, resume, get_state."""
+        """What can be done to what runs on this node: stop, suspend, resume, get_state. And the other nodes."""
         return _standing(self).host.control
 
     def monitor(self, target: "Actor | HasPath") -> None:
         """Ask to be told when `target` ends: `on_down` runs once.
 
-        It is about the incarnation that runs now, so a restarted target is to be monitored again. If nothing runs
-        there, on this node, `on_down` runs at once, with the reason `NoActor`.
+        It is about the incarnation that runs now, so a restarted target is to be monitored again. An actor that does
+        not run on this node is looked for on the others; of several replicas one is monitored. If that node dies,
+        `on_down` runs with the reason `NodeLost`. If nothing runs there, it runs soon, with the reason `NoActor`.
+        Functions, supervisors and single members of a pool are found on this node only.
 
         Raises:
             TypeError: `target` is no ref.
@@ -199,6 +213,17 @@ class Actor:
     def demonitor(self, target: "Actor | HasPath") -> None:
         """Ask no more; a `Down` that waits to be heard is dropped, too."""
         _standing(self).bonds.demonitor(target)
+
+    def monitor_nodes(self) -> None:
+        """Ask to be told of every node that joins or goes: `on_node_change` runs each time, from now on.
+
+        `self.node.nodes()` returns those that are there already.
+        """
+        _standing(self).bonds.monitor_nodes()
+
+    def demonitor_nodes(self) -> None:
+        """Ask no more; a change that waits to be heard is dropped, too."""
+        _standing(self).bonds.demonitor_nodes()
 
     def link(self, target: "Actor | HasPath") -> None:
         """Fall together: if one of the two ends other than normally, so does the other, with the reason `LinkLost`.
@@ -220,12 +245,14 @@ class Actor:
         """Publish `value` to `subject`; every `@event` that listens there hears it, on all nodes.
 
         Raises:
-            ValueError: `subject` is no subject.
-            TypeError: `value` cannot be encoded.
+            ValueError: `subject` is no subject, or none of those that the class declares in `publishes`.
+            TypeError: `value` cannot be encoded, or is not of the type that the class declares for this subject.
             MessageTooLarge: It is larger than the broker takes.
             Disconnected: The broker is away; nothing was published.
         """
-        await _standing(self).host.publish(subject, value)
+        host = _standing(self).host
+        self.__publications__.check(type(self).__name__, subject, value)
+        await host.publish(subject, value)
 
     def stop(self, reason: Exit = _DONE) -> None:
         """End this actor, after the message in hand. A permanent one is restarted all the same.
@@ -243,12 +270,13 @@ _HOOKS = {
     "on_start": "async def on_start(self) -> None",
     "on_stop": "async def on_stop(self, reason: Exit) -> None",
     "on_down": "async def on_down(self, down: Down) -> None",
+    "on_node_change": "async def on_node_change(self, change: NodeUp | NodeDown) -> None",
 }
 
 
 def _check_overrides(cls: type[Actor], where: str) -> None:
     """Refuse class bodies that take away what `Actor` gives, and hooks that could not be awaited."""
-    for name in sorted(_RESERVED.intersection(vars(cls)) - {"answers"}):
+    for name in sorted(_RESERVED.intersection(vars(cls)) - {"answers", "publishes"}):
         value = vars(cls)[name]
         if hasattr(value, MARK):
             continue  # a handler with a reserved name: told with its own line
@@ -314,7 +342,7 @@ def ref_to(host: Host, target: Any, name: str | None, *, prefer_local: bool | No
 def address_of(actor: type[Actor], name: str | None = None, *, prefer_local: bool | None = None) -> _Address:
     """Return the address of `actor`, under its own name or another."""
     options = actor.__options__
-    return _Address(name or options.name, actor.__handlers__, options.wire, prefer_local)
+    return _Address(name or options.name, actor.__module__, actor.__handlers__, options.wire, prefer_local)
 
 
 class ActorStart(Struct, frozen=True):

@@ -3,7 +3,7 @@
 The registry and the refs hold the cell; the actor object inside comes and goes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from math import inf
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from msgspec import Struct
 
+from cliffracer.actor.dead_letters import WhyDropped
 from cliffracer.actor.handlers import HandlerTable
 from cliffracer.actor.host import Host, Watched
 from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared, QueueFull
@@ -247,15 +248,11 @@ class Cell:
         self._fail(self.queue.clear())
         self.note_progress()
 
-    def _fail(self, messages: Iterable[Message]) -> None:
-        lost = 0
+    def _fail(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            if message.reply_to is None:
-                lost += 1
-            else:
+            if message.reply_to is not None:
                 message.reply_to.fail(Stopping(message.target, "the actor was stopped before it took the message"))
-        if lost:
-            self.report_drops(lost, policy="stopped")
+        self.report_drops([message for message in messages if message.reply_to is None], "stopped")
 
     # Counting
 
@@ -275,13 +272,17 @@ class Cell:
         """Messages that came to an end, whatever the end."""
         return sum(tally.handled for tally in self.tallies.values())
 
-    def report_drops(self, count: int, policy: str) -> None:
-        """Log that messages were dropped, at most once a second per actor."""
+    def report_drops(self, messages: Sequence[Message], why: WhyDropped) -> None:
+        """Tell of messages that were dropped: each to the subscribers, and to the log at most once a second."""
+        for message in messages:
+            self._host.dead_letters.add(message, why)
+        if not messages:
+            return
         total = self.queue.statistics().dropped
         self._drop_reports = self._drop_reports or Throttle(1.0, self._host.timers.clock)
         if not self._drop_reports.ready():
             return
-        since = max(count, total - self._drops_reported)
+        since = max(len(messages), total - self._drops_reported)
         self._drops_reported = total
         self._host.log.warning(
             "messages_dropped",
@@ -289,7 +290,7 @@ class Cell:
             count=since,
             total=total,
             capacity=self.queue.options.capacity,
-            policy=policy,
+            policy=why,
         )
 
     def statistics(self) -> CellStatistics:

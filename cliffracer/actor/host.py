@@ -1,16 +1,21 @@
 """What actors and refs need of the process they are in, and of one another."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from cliffracer.actor.dead_letters import DeadLetter, DeadLetters
 from cliffracer.actor.handlers import HandlerTable
+from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeLost, NodeUp
 from cliffracer.actor.timers import Timers
 from cliffracer.codec import Wire
 from cliffracer.envelope import Message
 from cliffracer.exits import Exit
 from cliffracer.observe.logs import Logger
 
-__all__ = ["Address", "Destination", "HasPath", "Host", "NodeControl", "Target", "Watched", "Watcher"]
+__all__ = ["Address", "Destination", "HasPath", "Host", "NodeControl", "Target", "TellDown", "Watched", "Watcher"]
+
+TellDown: TypeAlias = Callable[[Exit | NodeLost | None, int, str], None]
+"""Hears, once, that an actor of another node has ended: why (None if it did not run), its incarnation, its node."""
 
 Target: TypeAlias = Any
 """A ref, typed as its actor; a `ChildRef`; or a `SupervisorRef`."""
@@ -31,6 +36,11 @@ class Address(Protocol):
     @property
     def name(self) -> str:
         """Its name."""
+        ...
+
+    @property
+    def module(self) -> str:
+        """The name of the module in which its class is defined."""
         ...
 
     @property
@@ -123,6 +133,14 @@ class NodeControl(Protocol):
         """Return a copy of an actor's state."""
         ...
 
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """Return the other nodes of this namespace that are there."""
+        ...
+
+    def on_dead_letter(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
+        """Have `subscriber` called with each message that is dropped on this node; return what ends that."""
+        ...
+
 
 class Host(Protocol):
     """What actors and refs need of the node they are in."""
@@ -140,6 +158,11 @@ class Host(Protocol):
     @property
     def call_timeout(self) -> float:
         """Seconds that a call may take where nothing else limits it."""
+        ...
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What was dropped here."""
         ...
 
     @property
@@ -174,6 +197,14 @@ class Host(Protocol):
 
     def find_process_of(self, name: str) -> Watched | None:
         """Return the incarnation of the actor of this name that runs here, or None."""
+        ...
+
+    def watch_elsewhere(self, name: str, tell: TellDown) -> Callable[[], None]:
+        """Have `tell` called when the actor of this name ends, on another node; return what ends the watch."""
+        ...
+
+    def watch_nodes(self, tell: Callable[[NodeUp | NodeDown], None]) -> Callable[[], None]:
+        """Have `tell` called for each node that joins or goes; return what ends the watch."""
         ...
 
     def new_correlation(self) -> str:

@@ -1,17 +1,19 @@
 """Links and monitors: how an actor hears that something else has ended.
 
 A *monitor* brings one `Down`, a *link* lets both fall together. Both hold on to one incarnation: that of the moment
-when they were made. Each incarnation keeps its own, so nothing reaches the next one.
+when they were made. Each incarnation keeps its own, so nothing reaches the next one. Monitors reach actors of other
+nodes as well; links do not.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
 from cliffracer.actor.host import Host, Target, Watched
-from cliffracer.actor.ref import label_of
-from cliffracer.envelope import Fallen, Signal, Stop
+from cliffracer.actor.nodes import NodeDown, NodeLost, NodeUp
+from cliffracer.actor.ref import find_address, label_of
+from cliffracer.envelope import Fallen, NodeNews, Signal, Stop
 from cliffracer.errors import NoActor
 from cliffracer.exits import Exit, LinkLost, Normal
 
@@ -23,28 +25,35 @@ class Down(Struct, frozen=True, eq=False):
 
     Attributes:
         ref: What was monitored, as it was given to `monitor`.
-        reason: Why it ended; `NoActor` if it did not run when it was to be monitored.
+        reason: Why it ended. `NoActor` if it did not run when it was to be monitored; `NodeLost` if its node has gone,
+            and so nobody can tell. Of a crash on another node only the incident is told: its log has the rest.
         incarnation: Which incarnation of it has ended; 0 if it did not run.
+        node: The name of the node where it ran; empty if it did not run.
     """
 
     ref: Any
-    reason: Exit | NoActor
+    reason: Exit | NoActor | NodeLost
     incarnation: int
+    node: str = ""
 
 
 class _Monitor:
     """Puts the notice into the mailbox of who monitors."""
 
-    __slots__ = ("_put_signal", "key", "process", "target")
+    __slots__ = ("_node", "_put_signal", "key", "release", "target")
 
-    def __init__(self, key: str, target: Target, process: Watched | None, put_signal: Callable[[Signal], None]) -> None:
+    def __init__(self, key: str, target: Target, node: str, put_signal: Callable[[Signal], None]) -> None:
         self.key = key
         self.target = target
-        self.process = process
+        self.release: Callable[[], None] | None = None  # what ends the watch, if there is one
+        self._node = node
         self._put_signal = put_signal
 
-    def tell(self, reason: Exit | None, incarnation: int) -> None:
-        self._put_signal(Fallen(self, reason, incarnation))
+    def tell(self, reason: Exit, incarnation: int) -> None:
+        self._put_signal(Fallen(self, reason, incarnation, self._node))
+
+    def tell_elsewhere(self, reason: Exit | NodeLost | None, incarnation: int, node: str) -> None:
+        self._put_signal(Fallen(self, reason, incarnation, node))
 
 
 class _Link:
@@ -85,6 +94,7 @@ class Bonds:
         self._host = host
         self._put_signal = put_signal
         self._monitors: dict[str, _Monitor] = {}
+        self._nodes_watch: Callable[[], None] | None = None  # what ends it
         self._is_over = False
 
     def monitor(self, target: Target) -> None:
@@ -92,11 +102,15 @@ class Bonds:
         key, process = self._host.place_of(target), self._find(target)
         if key in self._monitors or self._is_over:
             return
-        monitor = self._monitors[key] = _Monitor(key, target, process, self._put_signal)
-        if process is None:
-            monitor.tell(None, 0)
-        else:
+        monitor = self._monitors[key] = _Monitor(key, target, self._host.control.name, self._put_signal)
+        address = find_address(target)
+        if process is not None:
             process.watch(monitor)
+            monitor.release = lambda: process.unwatch(monitor)
+        elif address is not None:
+            monitor.release = self._host.watch_elsewhere(address.name, monitor.tell_elsewhere)
+        else:
+            monitor.tell_elsewhere(None, 0, "")
 
     def demonitor(self, target: Target) -> None:
         """Take a monitor away; a notice that waits in the mailbox is dropped, too."""
@@ -106,8 +120,22 @@ class Bonds:
             monitor = next((one for one in self._monitors.values() if one.target == target), None)
             if monitor is not None:
                 del self._monitors[monitor.key]
-        if monitor is not None and monitor.process is not None:
-            monitor.process.unwatch(monitor)
+        if monitor is not None and monitor.release is not None:
+            monitor.release()
+
+    def monitor_nodes(self) -> None:
+        """Hear of each node that joins or goes, from now on."""
+        if not self._is_over and self._nodes_watch is None:
+            self._nodes_watch = self._host.watch_nodes(self._tell_of_node)
+
+    def demonitor_nodes(self) -> None:
+        """Hear of them no more."""
+        if self._nodes_watch is not None:
+            self._nodes_watch()
+            self._nodes_watch = None
+
+    def _tell_of_node(self, change: NodeUp | NodeDown) -> None:
+        self._put_signal(NodeNews(change))
 
     def link(self, target: Target) -> None:
         """Fall when it falls, and let it fall with us."""
@@ -133,15 +161,23 @@ class Bonds:
         if not isinstance(monitor, _Monitor) or self._monitors.get(monitor.key) is not monitor:
             return None
         del self._monitors[monitor.key]
-        gone = NoActor(label_of(monitor.target), "it did not run on this node")
-        return Down(monitor.target, gone if signal.reason is None else signal.reason, signal.incarnation)
+        reason = cast("Exit | NodeLost | None", signal.reason)
+        if reason is None:
+            where = "on this node" if find_address(monitor.target) is None else "on any node that can be reached"
+            return Down(monitor.target, NoActor(label_of(monitor.target), f"it did not run {where}"), 0)
+        return Down(monitor.target, reason, signal.incarnation, signal.node)
+
+    def news_of(self, signal: NodeNews) -> NodeUp | NodeDown | None:
+        """Return what to tell the actor, or None if it does not want to hear of it any more."""
+        return None if self._nodes_watch is None else cast("NodeUp | NodeDown", signal.change)
 
     def release(self) -> None:
         """Let go of all monitors: the actor has ended. Who is linked to it hears of that from its process."""
         self._is_over = True
+        self.demonitor_nodes()
         for monitor in self._monitors.values():
-            if monitor.process is not None:
-                monitor.process.unwatch(monitor)
+            if monitor.release is not None:
+                monitor.release()
         self._monitors.clear()
 
     def _part(self, own: Watched, process: Watched) -> None:

@@ -20,14 +20,18 @@ from cliffracer.actor.faults import crash_of, is_outside_force, leaving_in
 from cliffracer.actor.handlers import Handler, Kind
 from cliffracer.actor.host import Host
 from cliffracer.actor.links import Down
+from cliffracer.actor.nodes import NodeDown, NodeUp
 from cliffracer.actor.state import plain
 from cliffracer.actor.timers import Timer
-from cliffracer.envelope import Fallen, Inspect, Message, Resume, Signal, Stop, Suspend, current_message
+from cliffracer.envelope import Fallen, Inspect, Message, NodeNews, Resume, Signal, Stop, Suspend, current_message
 from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refusal, Upstream, snake_case
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Incarnation"]
+__all__ = ["ANSWERED_LATER", "Incarnation"]
+
+ANSWERED_LATER = object()
+"""What a handler returns if somebody else has its `reply_to`, and answers in their own time: OTP's `noreply`."""
 
 # After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
 # of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
@@ -227,7 +231,7 @@ class Incarnation:
                 result = await method(*message.args)
             else:
                 result = await method(*message.args, **message.kwargs)
-            if reply_to is not None:
+            if reply_to is not None and result is not ANSWERED_LATER:
                 reply_to.answer(result)
         except BaseException as error:
             if not is_outside_force(error):
@@ -372,8 +376,12 @@ class Incarnation:
                 return signal
             case Fallen():
                 down = self._standing.bonds.down_of(signal)
-                if down is not None and (crash := await self._tell_down(down)) is not None:
-                    return Stop(crash, ordered=False)
+                if down is not None:
+                    return await self._tell("on_down", down)
+            case NodeNews():
+                change = self._standing.bonds.news_of(signal)
+                if change is not None:
+                    return await self._tell("on_node_change", change)
             case Suspend():
                 self._cell.suspended = True
             case Resume():
@@ -382,15 +390,15 @@ class Incarnation:
                 reply_to.answer(self._state())
         return None
 
-    async def _tell_down(self, down: Down) -> Crashed | None:
-        assert self._actor is not None
-        current_message.set(Message(self._cell.name, "on_down"))
+    async def _tell(self, hook: str, news: Down | NodeUp | NodeDown) -> Stop | None:
+        """Run the hook that hears `news`; return what ends the actor, or None if it lives."""
+        current_message.set(Message(self._cell.name, hook))
         try:
-            await self._actor.on_down(down)
+            await getattr(self._actor, hook)(news)
         except BaseException as error:
             if is_outside_force(error):
                 raise
-            return self._crashed(error, "on_down")
+            return Stop(self._crashed(error, hook), ordered=False)
         return None
 
     def _state(self) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class Pool:
     def drop(self, message: Message, host: Host) -> None:
         """Count a message that nobody waits for, and whose member does not run; log it, at most once a second."""
         self.dropped += 1
+        host.dead_letters.add(message, "stopped")
         self._drop_reports = self._drop_reports or Throttle(1.0, host.timers.clock)
         if self._drop_reports.ready():
             count, self._drops_reported = self.dropped - self._drops_reported, self.dropped

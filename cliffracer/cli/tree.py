@@ -152,7 +152,8 @@ def _live_table(one: NodeTree) -> tuple[Text, Table]:
     table = Table(box=None, pad_edge=False)
     for name in ("", "kind", "restart") if planned else ("", "state", "inc", "crashes", "mailbox", "up", "last crash"):
         table.add_column(name, no_wrap=name != "last crash")
-    for indent, entry in _walk(one.root):
+    # Last what the node runs for itself.
+    for indent, entry in (*_walk(one.root), *(_walk(one.own) if one.own is not None else ())):
         if planned:
             table.add_row(indent + entry.id, _kind(entry), entry.restart)
         else:

@@ -1,14 +1,18 @@
 """What can be done to what runs on this node. Meets `NodeControl`."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from cliffracer.actor.cell import Cell, Reply
+from cliffracer.actor.dead_letters import DeadLetter
 from cliffracer.actor.host import Host, Target
+from cliffracer.actor.nodes import NodeInfo
 from cliffracer.actor.ref import find_address, label_of
 from cliffracer.actor.timers import EventWaiter
 from cliffracer.envelope import Inspect, Resume, Suspend, current_message
 from cliffracer.errors import NoActor, Stopping, WouldWaitForItself
 from cliffracer.exits import Exit, Killed, Normal
+from cliffracer.node.peers import Peers
 from cliffracer.supervision.process import Process, asking_process
 
 __all__ = ["Control"]
@@ -29,6 +33,11 @@ class ControlHost(Host, Protocol):
 
     def is_root(self, path: str) -> bool:
         """Tell whether the root supervisor is at `path`."""
+        ...
+
+    @property
+    def peers(self) -> Peers:
+        """The other nodes."""
         ...
 
 
@@ -99,6 +108,21 @@ class Control:
         finally:
             process.unwatch(ended)
         return state
+
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """Return the other nodes of this namespace that are there, in the order in which they were met."""
+        return self._host.peers.nodes()
+
+    def on_dead_letter(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
+        """Have `subscriber` called with each cast and event that is dropped on this node.
+
+        It is called where the message is dropped, a hundred thousand times a second if it has to be: it must neither
+        wait nor work. If it raises, that is logged, and it is called again for the next one.
+
+        Returns:
+            What ends that. An actor that subscribes calls it in `on_stop`.
+        """
+        return self._host.dead_letters.subscribe(subscriber)
 
     def _running(self, target: Target) -> Process:
         process = self._host.find_process(target)

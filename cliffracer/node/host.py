@@ -6,7 +6,9 @@ from secrets import token_hex
 from typing import Any
 
 from cliffracer.actor.cell import Cell
-from cliffracer.actor.host import Address, Destination, Target
+from cliffracer.actor.dead_letters import DeadLetters
+from cliffracer.actor.host import Address, Destination, Target, TellDown
+from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeUp
 from cliffracer.actor.ref import find_address, label_of
 from cliffracer.actor.timers import Timers, running_clock
 from cliffracer.codec import encode
@@ -15,8 +17,11 @@ from cliffracer.errors import TransportError
 from cliffracer.names import subject_problem
 from cliffracer.node.control import Control
 from cliffracer.node.intake import Intake
+from cliffracer.node.monitors import Monitors
+from cliffracer.node.peers import Peers
 from cliffracer.node.registry import Registry
 from cliffracer.node.remote import RemoteActor, call_error_of
+from cliffracer.node.replies import Replies
 from cliffracer.node.settings import Settings
 from cliffracer.observe.logs import Logger
 from cliffracer.supervision.process import ChildRecord, Process
@@ -47,7 +52,12 @@ class NodeHost:
         self._transport = transport
         self._prefer_local = settings.prefer_local
         self._prefix = f"{settings.namespace}." if settings.namespace else ""
-        self.intake = Intake(transport, self, self._prefix)
+        self.dead_letters = DeadLetters(log, self.timers.clock)
+        self.me = NodeInfo(token_hex(6), settings.name())
+        self.replies = Replies(transport, self, settings.inboxes())
+        self.peers = Peers(transport, self._prefix, self.me, settings.node_timeout, self.timers.clock, log)
+        self.monitors = Monitors(transport, self._prefix, self.peers, self.replies, self._find_incarnation)
+        self.intake = Intake(transport, self.replies, self, self._prefix, self.monitors.take_question)
         self._correlation_prefix = token_hex(4)
         self._correlations = count(1)
 
@@ -116,6 +126,21 @@ class NodeHost:
         cell = self.registry.find(name)
         process = None if cell is None else cell.process
         return process if isinstance(process, Process) else None
+
+    def _find_incarnation(self, name: str) -> tuple[Process, int] | None:
+        """Return what runs here under the name of an actor or of a pool, with the number of its incarnation."""
+        pool_path = self.registry.path_of_pool(name)
+        record = None if pool_path is None else self.registry.find_record(pool_path)
+        process = self.find_process_of(name) if record is None else record.process
+        return None if process is None or not process.has_started else (process, process.record.incarnation)
+
+    def watch_elsewhere(self, name: str, tell: TellDown) -> Callable[[], None]:
+        """Have `tell` called when the actor of this name ends, on another node; return what ends the watch."""
+        return self.monitors.watch(name, tell)
+
+    def watch_nodes(self, tell: Callable[[NodeUp | NodeDown], None]) -> Callable[[], None]:
+        """Have `tell` called for each node that joins or goes; return what ends the watch."""
+        return self.peers.watch(tell)
 
     def find_supervisor(self, path: str) -> SupervisorProcess:
         """Return the supervisor at `path`."""

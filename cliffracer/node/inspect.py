@@ -12,7 +12,7 @@ from msgspec import Struct
 from cliffracer.actor.cell import Cell
 from cliffracer.actor.options import Restart, ShutdownTime
 from cliffracer.codec import encode
-from cliffracer.errors import PayloadTooLarge, TransportError
+from cliffracer.errors import PayloadTooLarge
 from cliffracer.node.host import NodeHost
 from cliffracer.supervision.process import Process, ProcessState
 from cliffracer.supervision.spec import (
@@ -111,6 +111,7 @@ class NodeTree(Struct, frozen=True):
         state: What it is doing.
         drain_timeout: Seconds that emptying the mailboxes may take before the tree is stopped.
         root: The root supervisor.
+        own: What the node runs for itself, beside the tree: its connection to the broker.
     """
 
     node: str
@@ -118,6 +119,7 @@ class NodeTree(Struct, frozen=True):
     state: Literal["starting", "running", "stopping"]
     drain_timeout: float
     root: TreeEntry
+    own: TreeEntry | None = None
 
 
 def tree_of(supervisor: SupervisorProcess, *, max_children: int | None = None) -> TreeEntry:
@@ -238,7 +240,7 @@ async def answer_tree_requests(transport: Transport, host: NodeHost, prefix: str
 
     Args:
         transport: Where the questions come from.
-        host: The node; it logs what goes wrong.
+        host: The node.
         prefix: The namespace with its dot, or nothing.
         describe: Returns the `NodeTree`, with at most so many children of each dynamic supervisor.
     """
@@ -247,11 +249,9 @@ async def answer_tree_requests(transport: Transport, host: NodeHost, prefix: str
         del subject, payload, headers
         for limit in _SHOWN if reply else ():
             try:
-                transport.publish_nowait(reply, encode(describe(limit), "json"))
+                host.replies.answer(reply, encode(describe(limit), "json"), TREE_SUBJECT)
             except PayloadTooLarge:
                 continue
-            except (TransportError, ValueError) as error:
-                host.intake.report_lost_reply(TREE_SUBJECT, str(error))
             return
 
     await transport.subscribe(f"{prefix}{TREE_SUBJECT}", answer)

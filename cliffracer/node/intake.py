@@ -5,7 +5,6 @@ once.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import anyio
 
@@ -13,88 +12,50 @@ from cliffracer.actor.cell import Cell, CellState, full_mailbox
 from cliffracer.actor.handlers import Handler, Kind
 from cliffracer.actor.host import Host
 from cliffracer.actor.pool import Pool
-from cliffracer.codec import Wire, encode, wire_of
+from cliffracer.codec import wire_of
 from cliffracer.envelope import Message, unpack_context
 from cliffracer.errors import (
     CallCycle,
     CallError,
     InvalidMessage,
-    MessageTooLarge,
     NoActor,
-    PayloadTooLarge,
-    Refusal,
-    TransportError,
     UnknownHandler,
 )
-from cliffracer.node.wire import error_reply
-from cliffracer.observe.logs import Throttle
+from cliffracer.node.monitors import MONITOR
+from cliffracer.node.replies import RemoteReply, Replies
+from cliffracer.observe.logs import Throttle, shortened
 from cliffracer.transport.contract import Headers, Sink, Subscription, Transport
 
 __all__ = ["Intake"]
 
 
-class _RemoteReply:
-    """Sends the answer to a call to whoever asked for it over the transport. Meets `ReplyTo`."""
-
-    __slots__ = ("_answered", "_intake", "_subject", "_target", "_transport", "_wire")
-
-    def __init__(self, transport: Transport, intake: "Intake", subject: str, target: str, wire: Wire) -> None:
-        self._transport = transport
-        self._intake = intake
-        self._subject = subject
-        self._target = target
-        self._wire: Wire = wire
-        self._answered = False
-
-    def answer(self, value: Any) -> None:
-        # What cannot be encoded raises here, inside the handler's turn: the actor broke its word, and crashes.
-        self._send(encode(value, self._wire), None)
-
-    def fail(self, error: CallError | Refusal) -> None:
-        payload, headers = error_reply(error, self._wire)
-        self._send(payload, headers)
-
-    def _send(self, payload: bytes, headers: Headers | None) -> None:
-        if self._answered:
-            return
-        self._answered = True
-        try:
-            self._transport.publish_nowait(self._subject, payload, headers=headers)
-        except PayloadTooLarge as error:
-            self._answered = False
-            if headers is None or len(payload) > _SURELY_FITS:
-                self.fail(MessageTooLarge(self._target, f"the answer is too large: {error}"))
-        except (TransportError, ValueError) as error:
-            self._intake.report_lost_reply(self._target, str(error))
-
-
-_SURELY_FITS = 1024  # bytes of an error reply that no broker refuses
-
-
 class Intake:
     """The subscriptions of one node's actors."""
 
-    def __init__(self, transport: Transport, host: Host, prefix: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        replies: Replies,
+        host: Host,
+        prefix: str,
+        on_monitor: Callable[[str, bytes, str], None],
+    ) -> None:
         """Prepare; nothing is subscribed.
 
         Args:
             transport: Where messages come from.
+            replies: Where the answers go.
             host: The node around.
             prefix: The namespace with its dot, or nothing.
+            on_monitor: Told that another node wants to monitor an actor: its name, payload and reply subject.
         """
+        self._on_monitor = on_monitor
         self._transport = transport
+        self._replies = replies
         self._host = host
         self._prefix = prefix
         self._subscriptions: dict[str, tuple[Subscription, ...]] = {}
         self._closed = False
-        self._replies_lost = 0
-        self._loss_reports = Throttle(1.0, host.timers.clock)
-
-    def report_lost_reply(self, target: str, problem: str) -> None:
-        """Count a reply that could not be sent, and log it, at most once a second."""
-        self._replies_lost += 1
-        if self._loss_reports.ready():
-            self._host.log.warning("reply_lost", target=target, problem=problem, total=self._replies_lost)
 
     async def open(self, cell: Cell | Pool) -> None:
         """Subscribe to all that `cell` is to hear; does nothing if that is done already, or if the node stops."""
@@ -112,9 +73,9 @@ class Intake:
 
     async def _subscribe(self, cell: Cell | Pool, subscriptions: list[Subscription]) -> None:
         group = f"{self._prefix}{cell.name}" if self._prefix else cell.name
-        door = _Door(cell, self._transport, self, self._host, len(group) + 1)
-        if any(handler.kind in (Kind.CALL, Kind.CAST) for handler in cell.handlers.values()):
-            subscriptions.append(await self._transport.subscribe(f"{group}.*", door.take_addressed, queue=group))
+        door = _Door(cell, self._replies, self._host, len(group) + 1, self._on_monitor)
+        # Also of an actor that hears events alone: others may want to monitor it.
+        subscriptions.append(await self._transport.subscribe(f"{group}.*", door.take_addressed, queue=group))
         for handler in cell.handlers.values():
             if handler.pattern is not None:
                 # NATS gives a message to one member of a queue group whatever the patterns, so
@@ -169,36 +130,42 @@ def _require_taken(message: Message, handler: Handler, cell: Cell) -> None:
 class _Door:
     """The way from the transport into one mailbox."""
 
-    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_intake", "_rejections", "_transport")
+    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_on_monitor", "_rejections", "_replies")
 
-    def __init__(self, cell: Cell | Pool, transport: Transport, intake: Intake, host: Host, handler_at: int) -> None:
+    def __init__(
+        self,
+        cell: Cell | Pool,
+        replies: Replies,
+        host: Host,
+        handler_at: int,
+        on_monitor: Callable[[str, bytes, str], None],
+    ) -> None:
         self._cell = cell
-        self._transport = transport
-        self._intake = intake
+        self._replies = replies
         self._host = host
         self._clock: Callable[[], float] = host.timers.clock
+        self._on_monitor = on_monitor
         self._handler_at = handler_at  # where the name of the handler begins in a subject
         self._rejections: Throttle | None = None
 
     def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
         """Take a call or a cast."""
+        if reply and not self._replies.may_go_to(reply):
+            # Not even answered: the answer would go there.
+            return self._reject(
+                subject, f"its reply subject {shortened(reply)!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES"
+            )
         name = subject[self._handler_at :]
         handler = self._cell.handlers.get(name)
         message = Message(self._cell.name, name)
         if handler is None or handler.payload is None:
-            reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None)
-            return self._refuse(
-                UnknownHandler(message.target, f"{self._cell.name!r} has no such handler; it has {reachable}"),
-                subject,
-                payload,
-                reply,
-            )
+            return self._take_unknown(name, subject, payload, reply)
         try:
             message.args, message.kwargs = handler.payload.decode(payload)
             if headers is not None:
                 unpack_context(headers, message, self._clock())
         except ValueError as error:
-            return self._refuse(InvalidMessage(message.target, str(error)), subject, payload, reply)
+            return self._refuse(InvalidMessage(message.target, shortened(str(error))), subject, payload, reply)
         message.correlation = message.correlation or self._host.new_correlation()
         try:
             cell = self._cell.cell_for(message)
@@ -209,7 +176,7 @@ class _Door:
             if not reply and isinstance(self._cell, Pool):
                 return self._cell.drop(message, self._host)
             return self._refuse(error, subject, payload, reply)
-        reply_to = _RemoteReply(self._transport, self._intake, reply, message.target, wire_of(payload))
+        reply_to = RemoteReply(self._replies, reply, message.target, wire_of(payload))
         if handler.kind is Kind.CALL:
             message.reply_to = reply_to
         cell.queue.put_nowait(message)
@@ -217,6 +184,13 @@ class _Door:
             # Somebody sent a cast as a request: the answer is that it is queued.
             reply_to.answer(None)
         return None
+
+    def _take_unknown(self, name: str, subject: str, payload: bytes, reply: str) -> None:
+        if name == MONITOR and reply:
+            return self._on_monitor(self._cell.name, payload, reply)
+        reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None) or "none"
+        problem = f"{self._cell.name!r} has no such handler; it has {reachable}"
+        return self._refuse(UnknownHandler(f"{self._cell.name}.{shortened(name)}", problem), subject, payload, reply)
 
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""
@@ -228,7 +202,7 @@ class _Door:
                 if headers is not None:
                     unpack_context(headers, message, clock())
             except ValueError as error:
-                self._refuse(InvalidMessage(f"{cell.name}.{name}", str(error)), subject, payload, "")
+                self._refuse(InvalidMessage(f"{cell.name}.{name}", shortened(str(error))), subject, payload, "")
             else:
                 self._take_event(message)
 
@@ -244,16 +218,20 @@ class _Door:
     def _put_or_drop(self, message: Message, cell: Cell) -> None:
         if cell.state is not CellState.OPEN:
             cell.queue.note_drop()
-            cell.report_drops(1, policy="stopped")
-        elif cell.queue.put_or_drop(message) is not None:
-            cell.report_drops(1, policy=cell.queue.options.when_full)
+            cell.report_drops((message,), "stopped")
+        elif (dropped := cell.queue.put_or_drop(message)) is not None:
+            cell.report_drops((dropped,), cell.queue.options.when_full)
 
     def _refuse(self, error: CallError, subject: str, payload: bytes, reply: str) -> None:
         if reply:
-            _RemoteReply(self._transport, self._intake, reply, error.target, wire_of(payload)).fail(error)
-        if not isinstance(error, InvalidMessage | UnknownHandler):
-            return
+            RemoteReply(self._replies, reply, error.target, wire_of(payload)).fail(error)
+        if isinstance(error, InvalidMessage | UnknownHandler):
+            self._reject(subject, error.detail)
+
+    def _reject(self, subject: str, problem: str) -> None:
         self._cell.rejected += 1
         self._rejections = self._rejections or Throttle(1.0, self._clock)
         if self._rejections.ready():
-            self._host.log.warning("message_rejected", actor=self._cell.name, subject=subject, problem=error.detail)
+            self._host.log.warning(
+                "message_rejected", actor=self._cell.name, subject=shortened(subject), problem=problem
+            )

@@ -4,27 +4,44 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
+from anyio.abc import TaskStatus
 
+from cliffracer.actor.options import Backoff
 from cliffracer.envelope import Resume
 from cliffracer.errors import CliffracerError, StartFailed, TransportError, TreeFailed
 from cliffracer.exits import Exit, Killed, Shutdown, is_clean
+from cliffracer.node.connection import Connection
 from cliffracer.node.host import NodeHost
 from cliffracer.node.inspect import NodeTree, answer_tree_requests, tree_of
 from cliffracer.node.micro import Services
 from cliffracer.node.settings import Settings
-from cliffracer.observe.logs import Logger, Throttle
+from cliffracer.observe.logs import Logger
+from cliffracer.supervision.children import child
 from cliffracer.supervision.spec import Supervisor
 from cliffracer.supervision.supervisor import SupervisorProcess
-from cliffracer.transport.contract import (
-    ConnectionClosed,
-    ConnectionEvent,
-    ConnectionLost,
-    ConnectionRestored,
-    Transport,
-    Trouble,
-)
+from cliffracer.transport.contract import Transport
 
 __all__ = ["Life"]
+
+OWN_PATH = "$node"  # where the node's own supervisor stands; no user's tree can be there
+
+
+def _own_tree(connection: Connection, host: NodeHost) -> Supervisor:
+    """Return what a node runs for itself, beside the user's tree.
+
+    The back-off is longer than the intensity would need to be exceeded: there is no time after which doing without the
+    broker would be better than another attempt.
+    """
+    backoff = Backoff(initial=0.5, maximum=5.0)
+    return Supervisor(
+        "node",
+        child(connection.keep).replace(id="connection", backoff=backoff, shutdown=1.0),
+        child(host.peers.run).replace(id="nodes", backoff=backoff, shutdown=1.0),
+        child(host.monitors.run).replace(id="monitors", backoff=backoff, shutdown=2.0),
+        max_restarts=9,
+        max_seconds=1.0,
+    )
 
 
 class Life:
@@ -38,9 +55,11 @@ class Life:
         self._transport = transport
         self._log = log
         self._root = SupervisorProcess(tree, self.host, tree.id)
+        self._connection = Connection(transport, log, self.host.timers.clock)
+        self._own = SupervisorProcess(_own_tree(self._connection, self.host), self.host, OWN_PATH)
         self._settled = anyio.Event()  # the tree has started, or failed to
         self._ended = anyio.Event()
-        self._troubles = Throttle(1.0, self.host.timers.clock)
+        self._own_ended = anyio.Event()
         self._failure: CliffracerError | SystemExit | KeyboardInterrupt | None = None
         self.host.on_leave = self._leave
         self.on_stopping: Callable[[float], None] | None = None
@@ -64,10 +83,12 @@ class Life:
         raised: Exception | None = None
         connected = False
         try:
-            await self._transport.connect(self._on_connection_event)
+            await self._connection.open()
             connected = True
-            self._log.info("broker_connected", url=self._transport.url)
             prefix = f"{self._settings.namespace}." if self._settings.namespace else ""
+            await self.host.peers.open()
+            await self.host.monitors.open()
+            self._connection.on_change = self.host.peers.connection_changed
             await answer_tree_requests(self._transport, self.host, prefix, self.describe)
             await Services(self._transport, self.host, self._settings, self._root).open()
             async with anyio.create_task_group() as tasks:
@@ -100,6 +121,7 @@ class Life:
             state="stopping" if self.host.draining else "running" if self.is_running else "starting",
             drain_timeout=self._settings.drain_timeout,
             root=tree_of(self._root, max_children=max_children),
+            own=tree_of(self._own),
         )
 
     async def _keep_tree(self) -> None:
@@ -108,13 +130,24 @@ class Life:
             with self._tree_scope:
                 async with anyio.create_task_group() as tasks:
                     await tasks.start(self.host.timers.run)
+                    await tasks.start(self._keep_own)
                     reason = await self._root.run(self._on_started)
+                    self._own.request_stop(Shutdown())
+                    await self._own_ended.wait()
                     tasks.cancel_scope.cancel()
         finally:
             if not self.host.stopping:
                 self._fail(self._why(reason))
             self._ended.set()
             self._settled.set()
+
+    async def _keep_own(self, *, task_status: TaskStatus[None]) -> None:
+        async def on_started() -> None:
+            task_status.started()
+            await anyio.lowlevel.checkpoint()
+
+        await self._own.run(on_started)
+        self._own_ended.set()
 
     def _leave(self, error: BaseException) -> None:
         if isinstance(error, SystemExit | KeyboardInterrupt):
@@ -150,19 +183,6 @@ class Life:
             self._failure = failure
             self._body.cancel()
 
-    def _on_connection_event(self, event: ConnectionEvent) -> None:
-        match event:
-            case ConnectionLost(url):
-                self._log.warning("broker_disconnected", url=url)
-            case ConnectionRestored(url):
-                self._log.info("broker_reconnected", url=url)
-            case Trouble(error):
-                if self._troubles.ready():
-                    self._log.warning("broker_error", error=error)
-            case ConnectionClosed(error):
-                self._log.error("broker_closed", error=error)
-                self._fail(TreeFailed(f"the broker closed the connection for good: {error}"))
-
     # Stop
 
     async def _stop(self) -> None:
@@ -170,10 +190,10 @@ class Life:
         host = self.host
         with self._stop_scope:
             if not self._ended.is_set():
-                worst_case = self._settings.drain_timeout + self.describe().root.shutdown_seconds()
+                worst_case = self._settings.drain_timeout + tree_of(self._root).shutdown_seconds()
                 why = repr(self._failure) if isinstance(self._failure, SystemExit) else str(self._failure or "asked to")
                 self._log.info("node_stopping", reason=why, worst_case_seconds=worst_case)
-                self._must_end_within(worst_case)
+                self._must_end_within(worst_case + tree_of(self._own).shutdown_seconds())
                 host.draining = True
                 await host.intake.close_all()
                 async with anyio.create_task_group() as tasks:

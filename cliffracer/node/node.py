@@ -14,7 +14,9 @@ from anyio.abc import TaskStatus
 
 from cliffracer.actor.actor import Actor, Referable, ref_to
 from cliffracer.actor.cell import CellStatistics
+from cliffracer.actor.dead_letters import DeadLetter
 from cliffracer.actor.host import HasPath
+from cliffracer.actor.nodes import NodeInfo
 from cliffracer.errors import CliffracerError, NotRunning, ServerError, SpecError, TreeFailed
 from cliffracer.exits import Exit, Normal
 from cliffracer.node.host import NodeHost
@@ -96,6 +98,15 @@ class Node:
         return self._name
 
     @property
+    def id(self) -> str:
+        """What tells this node, in this life, from all others.
+
+        Raises:
+            NotRunning: The node is not running.
+        """
+        return self._running().me.id
+
+    @property
     def is_ready(self) -> bool:
         """Whether the tree runs, and the broker is there."""
         life = self._life
@@ -127,6 +138,30 @@ class Node:
         if life is None or not life.is_running:
             raise NotRunning(_NOT_RUNNING)
         return life.describe()
+
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """Return the other nodes of this namespace that are there, in the order in which they were met.
+
+        While the broker is away nobody is counted as gone.
+
+        Raises:
+            NotRunning: The node is not running.
+        """
+        return self._running().control.nodes()
+
+    def on_dead_letter(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
+        """Have `subscriber` called with each cast and event that is dropped on this node.
+
+        It is called where the message is dropped, a hundred thousand times a second if it has to be: it must neither
+        wait nor work. If it raises, that is logged, and it is called again for the next one.
+
+        Returns:
+            What ends that.
+
+        Raises:
+            NotRunning: The node is not running.
+        """
+        return self._running().control.on_dead_letter(subscriber)
 
     # What can be done to what runs here
 

@@ -158,7 +158,11 @@ class Registry:
     @property
     def root_path(self) -> str:
         """Where the root supervisor stands; empty if none runs."""
-        return next(iter(self._supervisors), "")
+        return next(iter(self._known()), "")
+
+    def _known(self) -> list[str]:
+        """Return the paths of the supervisors of the user's tree, the root first."""
+        return [path for path in self._supervisors if not path.startswith("$")]
 
     def add_supervisor(self, supervisor: SupervisorProcess) -> None:
         """Let a supervisor be found by its path."""
@@ -186,7 +190,7 @@ class Registry:
         except ValueError as error:
             raise NoSupervisor(f"{error}.") from None
         if supervisor is None:
-            known = ", ".join(map(repr, self._supervisors)) or "none"
+            known = ", ".join(map(repr, self._known())) or "none"
             raise NoSupervisor(f"no supervisor {path!r} runs on this node; there is {known}.")
         return supervisor
 

@@ -15,13 +15,16 @@ from cliffracer.errors import (
     MessageTooLarge,
     NoActor,
     NoResponders,
+    NotAuthorized,
     NotConnected,
+    NotPermitted,
     OutboundFull,
     PayloadTooLarge,
+    Refusal,
     RequestTimeout,
     TransportError,
 )
-from cliffracer.node.wire import error_of
+from cliffracer.node.wire import error_of, refusal_class
 from cliffracer.transport.contract import Transport
 
 __all__ = ["RemoteActor", "call_error_of"]
@@ -30,6 +33,7 @@ _AS_CALL_ERROR: dict[type[TransportError], type[CallError]] = {
     NoResponders: NoActor,
     RequestTimeout: CallTimeout,
     NotConnected: Disconnected,
+    NotPermitted: NotAuthorized,
     PayloadTooLarge: MessageTooLarge,
     OutboundFull: MailboxFull,
 }
@@ -58,6 +62,15 @@ class RemoteActor:
         self._subject = f"{prefix}{address.name}."
         self._address = address
         self._clock = clock
+        self._refusals: dict[str, type[Refusal]] = {}  # by code, as they were met
+
+    def _class_of(self, code: str) -> type[Refusal]:
+        cls = self._refusals.get(code)
+        if cls is None:
+            cls = refusal_class(code, self._address.module)
+            if cls is not Refusal:  # codes that nobody knows may be any number
+                self._refusals[code] = cls
+        return cls
 
     async def call(self, message: Message, give_up: float) -> Any:
         """Send `message` and wait for its answer; see `Destination.call`."""
@@ -70,7 +83,7 @@ class RemoteActor:
             )
         except TransportError as error:
             raise call_error_of(error, message.target) from None
-        if response.headers is not None and (failure := error_of(response, message.target)) is not None:
+        if response.headers is not None and (failure := error_of(response, message.target, self._class_of)) is not None:
             raise failure
         assert handler.result is not None
         try:
@@ -78,7 +91,7 @@ class RemoteActor:
         except ValueError as error:
             raise InvalidMessage(
                 message.target, f"the answer does not fit what the handler declares: {error}"
-            ) from None
+            ) from error.__cause__
 
     async def cast(self, message: Message) -> None:
         """Send `message`; see `Destination.cast`."""

@@ -29,8 +29,10 @@ _KINDS: dict[str, tuple[type | frozenset[str], str]] = {
     "call_timeout": (float, "number of seconds"),
     "drain_timeout": (float, "number of seconds"),
     "kill_grace": (float, "number of seconds"),
+    "node_timeout": (float, "number of seconds"),
     "namespace": (str, "text"),
     "node_name": (str, "text"),
+    "reply_prefixes": (str, "text"),
     "app_version": (str, "text"),
     "prefer_local": (bool, "True or False"),
     "log_level": (frozenset(get_args(LogLevel)), f"level; use one of {', '.join(get_args(LogLevel))}"),
@@ -60,12 +62,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         nats_tls_key_file: Path of the key of that certificate.
         nats_connect_timeout: Seconds that the first connection may take, all attempts together.
         namespace: Put before the subjects of all actors, so that several installations can share a server.
+        reply_prefixes: Subjects under which clients have their inboxes, joined by commas: `inbox.alice,inbox.bob`.
+            Replies go there, and to subjects that begin with "_", as most inboxes do. Never let it cover an actor.
         node_name: How this node is called in logs and in the server's monitoring.
         app_version: Version of what runs here, told to whoever asks for its services: "1.4.0", by the rules of Semantic
             Versioning.
         call_timeout: Seconds that a call may take where no cancel scope says otherwise.
         drain_timeout: Seconds that emptying the mailboxes may take when the node stops.
         kill_grace: Seconds from the cancellation of a child until it is reported as `child_unkillable`.
+        node_timeout: Seconds of silence after which another node counts as gone. Each node that is not alone says
+            five times in that time that it is there. The same for all nodes.
         prefer_local: Whether a replica in this process gets a message without the broker.
         log_level: "debug", "info", "warning", "error" or "critical".
         log_format: "console", "json", or "auto": console on a terminal, JSON elsewhere.
@@ -81,11 +87,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     nats_tls_key_file: str | None = None
     nats_connect_timeout: float = 5.0
     namespace: str = ""
+    reply_prefixes: str = ""
     node_name: str = ""
     app_version: str = "0.0.0"
     call_timeout: float = 5.0
     drain_timeout: float = 10.0
     kill_grace: float = 5.0
+    node_timeout: float = 5.0
     prefer_local: bool = True
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
@@ -112,6 +120,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise SettingsError(
                     f"{_variable('nats_url')}: {without_credentials(url)!r} is no NATS address; "
                     "write nats://HOST:4222, or none."
+                )
+        for prefix in self.inboxes():
+            if not is_namespace(prefix[:-1]):
+                raise SettingsError(
+                    f"{_variable('reply_prefixes')}: {prefix[:-1]!r} is no prefix; write names joined by dots, "
+                    "'inbox.alice', and a comma between two."
                 )
         if (self.nats_user is None) != (self.nats_password is None):
             raise SettingsError(
@@ -155,6 +169,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.nats_url is None or self.nats_url == "none":
             return ()
         return tuple(url.strip() for url in self.nats_url.split(","))
+
+    def inboxes(self) -> tuple[str, ...]:
+        """Return the subjects under which replies may go, each with its dot, besides those that begin with "_"."""
+        return tuple(f"{prefix.strip()}." for prefix in self.reply_prefixes.split(",") if prefix.strip())
 
     def nats_options(self) -> NatsOptions:
         """Return what the transport needs to know."""
@@ -201,6 +219,6 @@ def _check_kinds(settings: Settings) -> None:
             continue
         if not (value in kinds if isinstance(kinds, frozenset) else isinstance(value, kinds)):
             raise SettingsError(f"{_variable(field)}: {value!r} is no {what}.")
-    for field in ("nats_connect_timeout", "call_timeout", "drain_timeout", "kill_grace"):
+    for field in ("nats_connect_timeout", "call_timeout", "drain_timeout", "kill_grace", "node_timeout"):
         if not 0 < getattr(settings, field) < float("inf"):
             raise SettingsError(f"{_variable(field)}: {getattr(settings, field)!r} is no number of seconds above zero.")

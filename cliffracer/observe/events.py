@@ -11,6 +11,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "actor_crashed": ("during", "incident", "error"),
     "handler_answered_with_error": ("handler", "error", "incident"),
     "messages_dropped": ("actor", "count", "total", "capacity", "policy"),
+    "dead_letter_subscriber_failed": ("actor", "handler", "error"),
     "message_rejected": ("actor", "subject", "problem"),
     "reply_lost": ("target", "problem", "total"),
     "actor_stop_timed_out": ("seconds", "where"),
@@ -70,6 +71,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_stopping_at_once": ("signal",),
     "node_unstoppable": ("where",),
     "loop_blocked": ("seconds", "where"),
+    "node_joined": ("peer", "id"),
+    "node_left": ("peer", "id", "reason"),
     # the broker
     "broker_connected": ("url",),
     "broker_disconnected": ("url",),

@@ -15,8 +15,9 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from cliffracer.envelope import current_message
 
-__all__ = ["LogFormat", "LogLevel", "Logger", "Throttle", "make_logger"]
+__all__ = ["LogFormat", "LogLevel", "Logger", "Throttle", "make_logger", "printable", "shortened"]
 
+_SHOWN = 256  # characters of foreign text
 Logger = FilteringBoundLogger
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
@@ -72,9 +73,17 @@ def _add_correlation(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     return line
 
 
+def _escape(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """Keep what strangers wrote from forging a line, or from talking to the terminal."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in line.items()}
+
+
 def _console(*, colors: bool) -> list[Processor]:
     return [
-        structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback)
+        _escape,
+        structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
+        ),
     ]
 
 
@@ -97,6 +106,21 @@ def _text_of(value: Any) -> str:
         return str(value)
     except Exception:  # noqa: BLE001 - somebody's own __str__
         return f"<{type(value).__name__}>"
+
+
+# What strangers have written ends up in lines and replies, too.
+
+
+def printable(text: str) -> str:
+    """Return `text` with all that cannot be printed written as an escape: line breaks, terminal codes, and the like."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str) -> str:
+    """Return what a stranger has written, cut to what a reply or a log line should hold of it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class Throttle:

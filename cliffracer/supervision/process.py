@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from cliffracer.actor.faults import crash_of, is_outside_force, leaving_in
 from cliffracer.actor.host import Watcher
-from cliffracer.errors import Ignore
+from cliffracer.errors import Ignore, TransportError
 from cliffracer.exits import Crashed, Exit, Killed, Shutdown
 from cliffracer.observe.logs import Logger
 from cliffracer.observe.stacks import stack_of
@@ -260,7 +260,8 @@ class Process:
             incarnation=self.record.incarnation,
             incident=reason.incident,
             error=reason.error,
-            exc_info=error,
+            # A broker that is away is nobody's code.
+            exc_info=None if isinstance(error, TransportError) else error,
         )
         return reason
 

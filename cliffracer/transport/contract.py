@@ -57,7 +57,7 @@ class Trouble(Struct, frozen=True):
 
 
 class ConnectionClosed(Struct, frozen=True):
-    """The connection is gone for good, and nobody asked for that."""
+    """The connection is gone for good, and nobody asked for that; `connect` makes another one."""
 
     error: str
 
@@ -79,7 +79,11 @@ class Subscription(ABC):
 
 
 class Transport(ABC):
-    """A connection to a broker. Make it, `connect` it, use it, `close` it."""
+    """A connection to a broker. Make it, `connect` it, use it, `close` it.
+
+    While the connection is down, what is to be sent is refused with `NotConnected`, and subscriptions are kept: they
+    are there again as soon as the connection is.
+    """
 
     @property
     @abstractmethod
@@ -98,13 +102,15 @@ class Transport(ABC):
 
     @abstractmethod
     async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
-        """Connect, once.
+        """Connect; or, when the connection is gone for good, make another one, with all subscriptions as they were.
 
         Args:
             on_event: Told what happens to the connection later on; must neither wait nor raise.
 
         Raises:
             ConnectFailed: There is no connection within the time allowed; the message says what to check.
+
+        Cancellation: there is no connection; it may be tried again.
         """
 
     @abstractmethod
@@ -141,6 +147,7 @@ class Transport(ABC):
             NoResponders: Nobody is subscribed to `subject`.
             RequestTimeout: No reply in time; somebody may have got the message.
             NotConnected: The connection is down, or went down while the reply was awaited.
+            NotPermitted: The broker does not let us publish to `subject`.
             OutboundFull: There is no room in the outbound buffer; nothing was queued.
             PayloadTooLarge: Payload and headers are over `max_payload`.
             ValueError: A subject or header is malformed.
@@ -157,7 +164,11 @@ class Transport(ABC):
             sink: Takes each message.
             queue: Of all subscriptions with the same queue group that match a message, one gets it; empty for none.
 
-        The broker knows of it when `flush` returns.
+        The broker knows of it when `flush` returns; while the connection is down, as soon as that is back.
+
+        Raises:
+            NotConnected: There was no connection yet, or it has been closed.
+            ValueError: The subject is malformed.
         """
 
     @abstractmethod

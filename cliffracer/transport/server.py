@@ -101,15 +101,18 @@ class EmbeddedNatsTransport(NatsTransport):
         super().__init__(msgspec.structs.replace(options, servers=(f"nats://{_HOST}:{port}",)))
         self._port = port
         self._server = AsyncExitStack()
+        self._has_server = False
 
     async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
-        """Start the server, and connect.
+        """Start the server, unless it runs already, and connect.
 
         Raises:
             ServerError: The server did not start; the message says what to do.
             ConnectFailed: It started, and could not be reached.
         """
-        await self._server.enter_async_context(run_server(self._port))
+        if not self._has_server:
+            await self._server.enter_async_context(run_server(self._port))
+            self._has_server = True
         await super().connect(on_event)
 
     async def close(self) -> None:

@@ -257,9 +257,9 @@ def test_error_shows_the_line_where_the_handler_begins():
 
 
 RESERVED = [
-    *("name", "incarnation", "log", "ref", "node", "publish", "stop", "answers"),
-    *("monitor", "demonitor", "link", "unlink"),
-    *("on_start", "on_stop", "on_down"),
+    *("name", "incarnation", "log", "ref", "node", "publish", "stop", "answers", "publishes"),
+    *("monitor", "demonitor", "monitor_nodes", "demonitor_nodes", "link", "unlink"),
+    *("on_start", "on_stop", "on_down", "on_node_change"),
 ]
 
 

@@ -65,6 +65,8 @@ def test_contract_on_nats_knows_every_part_of_the_package_but_the_nats_transport
     ]
     assert [name for name in uncovered if not name.startswith("transport/nats/")] == [
         "__init__.py",
+        "testing/__init__.py",
+        "testing/virtual_time.py",
         "transport/__init__.py",
     ]
 
@@ -78,15 +80,25 @@ def test_nobody_inside_imports_from_the_top():
 
 
 def test_nobody_but_the_nats_transport_knows_nats_and_asyncio():
-    assert who_imports("nats", "asyncio") == {"transport/nats/client.py", "transport/nats/transport.py"}
+    assert who_imports("nats") == {
+        "transport/nats/client.py",
+        "transport/nats/opening.py",
+        "transport/nats/transport.py",
+    }
+    assert who_imports("asyncio") <= who_imports("nats") | {"testing/virtual_time.py"}
 
 
 def test_nobody_but_the_command_line_knows_click_and_rich():
     assert {path.split("/")[0] for path in who_imports("click", "rich")} == {"cli"}
 
 
-def test_nobody_knows_trio_and_uvloop_by_name():
-    assert who_imports("trio", "uvloop") == set()
+def test_nobody_knows_uvloop_by_name_and_none_but_the_test_kit_trio():
+    assert who_imports("uvloop") == set()
+    assert {path.split("/")[0] for path in who_imports("trio")} == {"testing"}
+
+
+def test_nobody_knows_pytest():
+    assert who_imports("pytest", "_pytest") == set()
 
 
 def test_no_file_is_called_after_nothing():
@@ -94,7 +106,7 @@ def test_no_file_is_called_after_nothing():
     assert parts.isdisjoint({"utils", "util", "common", "helpers", "base", "misc", "tools"})
 
 
-@pytest.mark.parametrize("module", ["cliffracer", "cliffracer.cli"])
+@pytest.mark.parametrize("module", ["cliffracer", "cliffracer.cli", "cliffracer.testing"])
 def test_import_does_not_pull_in_what_is_optional(module):
     # structlog takes rich where it finds it; that is its own affair.
     dependencies = "import anyio, jwt, msgspec, nats.aio.client, structlog, sys; before = set(sys.modules)"
@@ -105,7 +117,7 @@ def test_import_does_not_pull_in_what_is_optional(module):
 
 def test_import_does_not_need_what_is_optional():
     missing = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r}))"
-    done = run(sys.executable, "-c", f"{missing}; import cliffracer, cliffracer.cli")
+    done = run(sys.executable, "-c", f"{missing}; import cliffracer, cliffracer.cli, cliffracer.testing")
     assert done.returncode == 0, done.stderr
 
 
@@ -126,7 +138,7 @@ def test_package_can_be_imported_with_its_base_dependencies_alone(tmp_path):
     python = str(tmp_path / "venv/bin/python")
     installed = run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT))
     assert installed.returncode == 0, installed.stdout + installed.stderr
-    found = run(python, "-c", "import cliffracer; print(cliffracer.__file__)", cwd=tmp_path)
+    found = run(python, "-c", "import cliffracer, cliffracer.testing; print(cliffracer.__file__)", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith(str(tmp_path)), "it is the installed package, and not the one of the repository"
     code = f"import importlib.util as u; print(*[n for n in {OPTIONAL!r} if u.find_spec(n)])"

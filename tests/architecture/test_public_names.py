@@ -15,6 +15,7 @@ from cliffracer.transport.nats.transport import MAPPED_ERRORS
 # A user meets these as a CallError, or not at all.
 INSIDE = {
     "NoResponders",
+    "NotPermitted",
     "NotConnected",
     "OutboundFull",
     "PayloadTooLarge",

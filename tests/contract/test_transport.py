@@ -9,6 +9,7 @@ import pytest
 from nats.aio.client import Client
 
 from cliffracer.errors import NoResponders, NotConnected, PayloadTooLarge, RequestTimeout
+from cliffracer.testing import FaultyTransport
 from cliffracer.transport.contract import Transport
 from cliffracer.transport.local import LocalBroker, LocalTransport
 from cliffracer.transport.nats import NatsOptions, NatsTransport
@@ -19,11 +20,11 @@ Connect = Callable[[], Awaitable[Transport]]
 Received = list[tuple[str, bytes, str, dict[str, str] | None]]
 
 
-@pytest.fixture(params=["local", "nats", "nats-stock"])
+@pytest.fixture(params=["local", "local-faulty", "nats", "nats-stock", "nats-faulty"])
 async def connect(request: pytest.FixtureRequest, anyio_backend) -> AsyncIterator[Connect]:
     """Make transports that are connected to one broker, and close them in the end."""
     made: list[Transport] = []
-    if request.param != "local":
+    if request.param.startswith("nats"):
         if anyio_backend[0] != "asyncio":
             pytest.skip("nats-py runs on asyncio only")
         url = request.getfixturevalue("nats_url")
@@ -33,11 +34,14 @@ async def connect(request: pytest.FixtureRequest, anyio_backend) -> AsyncIterato
             if request.param == "nats-stock":
                 # Without our shorter way from the parser to the sinks.
                 transport._client = Client()
-            return transport
+            return FaultyTransport(transport) if request.param == "nats-faulty" else transport
 
     else:
         broker = LocalBroker()
-        make = lambda: LocalTransport(broker)  # noqa: E731
+
+        def make() -> Transport:
+            transport = LocalTransport(broker)
+            return FaultyTransport(transport) if request.param == "local-faulty" else transport
 
     async def connected() -> Transport:
         transport = make()

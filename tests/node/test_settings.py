@@ -22,11 +22,13 @@ def test_each_field_is_read_from_its_variable():
         "nats_tls_key_file": "key",
         "nats_connect_timeout": 1.5,
         "namespace": "eu.prod",
+        "reply_prefixes": "inbox.a,inbox.b",
         "node_name": "n1",
         "app_version": "1.4.0",
         "call_timeout": 2.5,
         "drain_timeout": 3.5,
         "kill_grace": 4.5,
+        "node_timeout": 5.5,
         "prefer_local": False,
         "log_level": "debug",
         "log_format": "json",
@@ -35,6 +37,13 @@ def test_each_field_is_read_from_its_variable():
     settings = Settings.from_environment({f"CLIFFRACER_{k.upper()}": str(v) for k, v in values.items()})
     assert settings == Settings(**values)
     assert settings.servers() == ("nats://a:4222", "nats://b:4222")
+
+
+def test_inboxes_are_prefixes_with_their_dot():
+    assert Settings(reply_prefixes="inbox.alice, bob").inboxes() == ("inbox.alice.", "bob.")
+    assert Settings().inboxes() == ()
+    with pytest.raises(SettingsError, match="CLIFFRACER_REPLY_PREFIXES: 'a b' is no prefix"):
+        Settings(reply_prefixes="a b")
 
 
 def test_options_of_the_connection_are_those_of_the_settings():

@@ -82,7 +82,7 @@ async def test_nothing_is_left_of_a_pool_or_a_supervisor_that_is_forgotten(run_n
             await part.delete_child("inventory")
         assert node.statistics() == {}
         assert set(registry._records) == before
-        assert set(registry._supervisors) == {"root", "root/part"}
+        assert set(registry._known()) == {"root", "root/part"}
         # So the next one of this name begins with its first incarnation.
         await part.start_child(spec)
         assert {cell.incarnation for cell in node.statistics().values()} == {1}

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.system.servers import Server
+
 ROOT = Path(__file__).parents[2]
 COMMAND = str(Path(sys.executable).with_name("cliffracer"))
 PATIENCE = 20.0  # seconds; a bound for a hang, not a measure
@@ -69,7 +71,7 @@ class Running:
 @pytest.fixture
 def run_python(start) -> Callable[..., Running]:
     """Run a Python script."""
-    return lambda *arguments: start(*arguments, command=sys.executable)
+    return lambda *arguments, **options: start(*arguments, command=sys.executable, **options)
 
 
 @pytest.fixture
@@ -107,3 +109,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def make_server(tmp_path) -> Iterator[Callable[..., Server]]:
+    """Describe a nats-server of one's own, with this in its configuration; whatever still runs at the end is killed."""
+    made: list[Server] = []
+
+    def make(config: str = "") -> Server:
+        made.append(Server(tmp_path, config, f"server-{len(made)}"))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()

@@ -15,6 +15,7 @@ from cliffracer import (
     Killed,
     NoActor,
     Node,
+    NodeLost,
     Shutdown,
     Supervisor,
     SupervisorRef,
@@ -132,7 +133,7 @@ class Watcher(Actor):
         self.link(Session)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     async def on_down(self, down: Down) -> None:
-        assert_type(down.reason, Exit | NoActor)
+        assert_type(down.reason, Exit | NoActor | NodeLost)
         assert_type(down.incarnation, int)
         state = await self.node.get_state(self.ref(Session))
         assert_type(state, Mapping[str, Any])

@@ -106,6 +106,13 @@ class SinkClient(Client):
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
 
+    async def _attempt_reconnect(self) -> None:
+        # The stock one first waits until the peer has taken what is left in the socket's buffer; a dead one never does.
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+        await super()._attempt_reconnect()
+
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
         # As the stock one, but without a look at each character of each name.
@@ -113,5 +120,7 @@ class SinkClient(Client):
         for line in raw.split(b"\r\n"):
             name, colon, value = line.partition(b":")
             if colon and _HEADER_NAME.fullmatch(name := name.strip()):
-                headers[name.decode()] = value.strip().decode("utf-8", "replace")
+                key, text = name.decode(), value.strip().decode("utf-8", "replace")
+                # As in HTTP: a header that stands there twice has both values. The stock one drops the first.
+                headers[key] = f"{headers[key]}, {text}" if key in headers else text
         return headers

@@ -5,10 +5,10 @@
 # ruff: noqa: SLF001
 
 import asyncio
-import ssl
+import re
 from collections.abc import Callable
 from itertools import count
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import anyio
 import anyio.lowlevel
@@ -18,6 +18,7 @@ from cliffracer.errors import (
     ConnectFailed,
     NoResponders,
     NotConnected,
+    NotPermitted,
     OutboundFull,
     PayloadTooLarge,
     RequestTimeout,
@@ -38,15 +39,14 @@ from cliffracer.transport.contract import (
     check_size,
 )
 from cliffracer.transport.nats.client import DirectSink, SinkClient
+from cliffracer.transport.nats.opening import PENDING_SIZE, abandon, open_client
 from cliffracer.transport.nats.options import NatsOptions, without_credentials
 
 __all__ = ["MAPPED_ERRORS", "NatsTransport"]
 
 _ROOM = 8 * 1024 * 1024  # bytes in the outbound buffer above which `publish` and `request` wait
-_LIMIT = 64 * 1024 * 1024  # bytes above which nothing at all is taken in
+_LIMIT = PENDING_SIZE // 2  # bytes above which nothing at all is taken in
 _PAUSE_EVERY = 64  # publishes after which others get a turn
-_PING_INTERVAL = 15  # seconds: a dead peer is noticed after two of them
-_RECONNECT_WAIT = 0.5  # seconds between two attempts
 _FLUSH_TIMEOUT = 10  # seconds
 _CLOSE_TIMEOUT = 5.0  # seconds
 
@@ -64,13 +64,39 @@ MAPPED_ERRORS: dict[type[Exception], type[Exception]] = {
 }
 
 
+_REFUSED_PUBLISH = re.compile(
+    r"permissions violation for publish(?: with reply of [^ ]+)? to \"([^\"]+)\"", re.IGNORECASE
+)
+
+
 class _NatsSubscription(Subscription):
-    def __init__(self, transport: "NatsTransport", sid: int) -> None:
+    """An interest that outlives connections.
+
+    Attributes:
+        subject: The subject or pattern.
+        queue: Its queue group; empty for none.
+        sink: Takes each message.
+        client: The connection that the server knows it on; None if there was none yet.
+        sid: Its number there.
+    """
+
+    def __init__(self, transport: "NatsTransport", subject: str, queue: str, sink: DirectSink) -> None:
+        self.subject = subject
+        self.queue = queue
+        self.sink = sink
+        self.client: SinkClient | None = None
+        self.sid = 0
         self._transport = transport
-        self._sid = sid
 
     async def drain(self) -> None:
-        await self._transport.drain_subscription(self._sid)
+        await self._transport.drain_subscription(self)
+
+
+class _Awaited(NamedTuple):
+    """A request whose reply is awaited."""
+
+    subject: str
+    reply: "asyncio.Future[Response]"
 
 
 class NatsTransport(Transport):
@@ -82,7 +108,8 @@ class NatsTransport(Transport):
         self._client = SinkClient()
         self._on_event: Callable[[ConnectionEvent], None] = lambda _: None
         self._closing = False
-        self._awaited: dict[str, asyncio.Future[Response]] = {}
+        self._subscriptions: dict[_NatsSubscription, None] = {}  # in the order in which they were made
+        self._awaited: dict[str, _Awaited] = {}
         self._tokens = count(1)
         self._inbox = ""
         self._published = 0
@@ -107,8 +134,10 @@ class NatsTransport(Transport):
     # Connect and close
 
     async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
-        """Connect, retrying until `connect_timeout`; see `Transport.connect`."""
-        options = self._options
+        """Connect, retrying until `connect_timeout`; see `Transport.connect`.
+
+        A connection that nats-py has given up, or does not get back, is replaced by another one.
+        """
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -116,92 +145,61 @@ class NatsTransport(Transport):
                 "nats-py runs on asyncio only: use anyio.run(..., backend='asyncio'), or nats='none' to do without."
             ) from None
         self._on_event = on_event
-        last_error: list[Exception] = []
-
-        async def on_error(error: Exception) -> None:
-            if self._inbox:
-                on_event(Trouble(summary_of(error)))
-            elif _is_denial(error):
-                raise error  # out of `connect`: asking again will not help
-            else:
-                last_error.append(error)
-
-        connected = False
+        client, earlier = SinkClient(), self._client
+        await open_client(client, self._options, self._note_trouble, self._callbacks(client))
+        self._client = client
+        # A prefix of its own: an answer to what was asked over the earlier connection is nobody's.
+        self._inbox = client.new_inbox() + "."
         try:
-            with anyio.move_on_after(options.connect_timeout):
-                await self._client.connect(list(options.servers), error_cb=on_error, **self._parameters())
-                connected = True
-        except (OSError, ValueError, ImportError, nats_errors.Error) as error:
-            last_error.append(error)
+            await client.subscribe(self._inbox + "*", future=cast("Any", DirectSink(self._take_reply, on_event)))
+            for subscription in list(self._subscriptions):
+                await self._establish(subscription)
+            await self.flush()
+        except (NotConnected, nats_errors.Error) as error:
+            raise ConnectFailed(f"the connection to {self.url} broke as soon as it was made: {error}") from None
         finally:
-            if not connected:
-                with anyio.CancelScope(shield=True):
-                    await self._abandon()
-        if not connected:
-            raise ConnectFailed(self._why(last_error))
-        inbox = self._client.new_inbox() + "."
-        await self._client.subscribe(inbox + "*", future=cast("Any", DirectSink(self._take_reply, on_event)))
-        self._inbox = inbox
+            with anyio.CancelScope(shield=True):
+                await abandon(earlier)
 
-    def _callbacks(self) -> dict[str, Any]:
+    def _callbacks(self, client: SinkClient) -> dict[str, Any]:
+        def tell(event: ConnectionEvent) -> None:
+            if client is self._client and not self._closing:
+                self._on_event(event)
+
         async def on_disconnected() -> None:
-            self._fail_requests(
-                "the connection broke while the reply was awaited; the request may have been carried out"
-            )
-            if not self._closing:
-                self._on_event(ConnectionLost(self.url))
+            if client is self._client:
+                self._fail_requests(
+                    "the connection broke while the reply was awaited; the request may have been carried out"
+                )
+            tell(ConnectionLost(self.url))
 
         async def on_reconnected() -> None:
-            self._on_event(ConnectionRestored(self.url))
+            tell(ConnectionRestored(self.url))
 
         async def on_closed() -> None:
-            self._fail_requests("the connection was closed while the reply was awaited")
-            if not self._closing:
-                self._on_event(ConnectionClosed(summary_of(self._client.last_error or OSError("no reason given"))))
+            if client is self._client:
+                self._fail_requests("the connection was closed while the reply was awaited")
+            tell(ConnectionClosed(summary_of(client.last_error or OSError("no reason given"))))
 
-        return {"disconnected_cb": on_disconnected, "reconnected_cb": on_reconnected, "closed_cb": on_closed}
+        async def on_lame_duck() -> None:
+            tell(Trouble(f"the server at {self.url} is about to shut down (lame duck mode)"))
 
-    def _parameters(self) -> dict[str, Any]:
-        options = self._options
-        parameters: dict[str, Any] = {
-            **self._callbacks(),
-            "name": options.name,
-            "user": options.user,
-            "password": options.password,
-            "token": options.token,
-            "user_credentials": options.creds_file,
-            "tls": self._tls(),
-            "connect_timeout": max(1, int(options.connect_timeout)),
-            "max_reconnect_attempts": -1,
-            "reconnect_time_wait": _RECONNECT_WAIT,
-            "ping_interval": _PING_INTERVAL,
-            "pending_size": _LIMIT * 2,
-            "skip_subject_validation": True,  # done here, once
+        return {
+            "disconnected_cb": on_disconnected,
+            "reconnected_cb": on_reconnected,
+            "closed_cb": on_closed,
+            "lame_duck_mode_cb": on_lame_duck,
         }
-        return {key: value for key, value in parameters.items() if value is not None}
 
-    def _tls(self) -> ssl.SSLContext | None:
-        options = self._options
-        if not (options.tls_ca_file or options.tls_cert_file):
-            return None
-        context = ssl.create_default_context(cafile=options.tls_ca_file)
-        if options.tls_cert_file:
-            context.load_cert_chain(options.tls_cert_file, options.tls_key_file)
-        return context
-
-    def _why(self, errors: list[Exception]) -> str:
-        if any(_is_denial(error) for error in errors):
-            return (
-                f"the NATS server at {self.url} refused the credentials.\n"
-                "Check CLIFFRACER_NATS_USER and CLIFFRACER_NATS_PASSWORD, CLIFFRACER_NATS_TOKEN, "
-                "or CLIFFRACER_NATS_CREDS_FILE."
-            )
-        last = summary_of(errors[-1]) if errors else "no answer"
-        return (
-            f"no NATS server answered at {self.url} within {self._options.connect_timeout} s ({last}).\n"
-            "Is it running? Start one, give another address (--nats URL, CLIFFRACER_NATS_URL), "
-            "or do without (--nats none)."
-        )
+    def _note_trouble(self, error: Exception) -> None:
+        """Report what the server says about nothing that nats-py could name; a refused request ends at once."""
+        refused = _REFUSED_PUBLISH.search(str(error))
+        if refused is not None:
+            for subject, reply in self._awaited.values():
+                # nats-py passes the server's words on in small letters.
+                if subject.lower() == refused[1].lower() and not reply.done():
+                    reply.set_exception(NotPermitted(f"the server does not let this node publish to {subject!r}"))
+        self._on_event(Trouble(summary_of(error)))
 
     async def close(self) -> None:
         """Send what is buffered, and close; see `Transport.close`."""
@@ -213,17 +211,9 @@ class NatsTransport(Transport):
                         await self.flush()
                     except NotConnected as error:
                         self._on_event(Trouble(f"what was still buffered may be lost: {error}"))
-            await self._abandon()
+            await abandon(self._client)
+        self._subscriptions.clear()
         self._fail_requests("the connection was closed while the reply was awaited")
-
-    async def _abandon(self) -> None:
-        self._closing = True
-        # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save.
-        with anyio.move_on_after(_CLOSE_TIMEOUT):
-            try:
-                await self._client.close()
-            except (OSError, AssertionError, AttributeError, nats_errors.Error):
-                return
 
     # Publish and request
 
@@ -276,7 +266,7 @@ class NatsTransport(Transport):
         token = f"{next(self._tokens):x}"
         reply: asyncio.Future[Response] = loop.create_future()
         expiry = None if timeout is None else loop.call_later(timeout, _expire, reply, subject, timeout)
-        self._awaited[token] = reply
+        self._awaited[token] = _Awaited(subject, reply)
         try:
             self.publish_nowait(subject, payload, reply=self._inbox + token, headers=headers)
             return await reply
@@ -286,16 +276,17 @@ class NatsTransport(Transport):
                 expiry.cancel()
 
     def _take_reply(self, subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
-        reply = self._awaited.get(subject[len(self._inbox) :])
-        if reply is None or reply.done():
+        awaited = self._awaited.get(subject[len(self._inbox) :])
+        if awaited is None or awaited.reply.done():
             return  # too late, or a second one: nobody waits for it
+        reply = awaited.reply
         if headers is not None and not payload and headers.get("Status") == "503":
             reply.set_exception(NoResponders("nobody is subscribed to the subject of the request"))
         else:
             reply.set_result(Response(payload, headers))
 
     def _fail_requests(self, why: str) -> None:
-        for reply in self._awaited.values():
+        for _, reply in self._awaited.values():
             if not reply.done():
                 reply.set_exception(NotConnected(why))
 
@@ -323,25 +314,46 @@ class NatsTransport(Transport):
         """Subscribe; see `Transport.subscribe`."""
         if problem := subject_problem(subject, wildcards=True):
             raise ValueError(f"cannot subscribe to {subject!r}: {problem}")
+        if self._closing or not self._inbox:
+            raise NotConnected(f"cannot subscribe to {subject!r}: there is no connection")
+        subscription = _NatsSubscription(self, subject, queue, DirectSink(sink, self._on_event))
+        self._subscriptions[subscription] = None
         try:
-            direct = cast("Any", DirectSink(sink, self._on_event))
-            subscription: Any = await self._client.subscribe(subject, queue=queue, future=direct)
-        except tuple(MAPPED_ERRORS) as error:
-            raise MAPPED_ERRORS[type(error)](f"cannot subscribe to {subject!r}: {error}") from None
-        return _NatsSubscription(self, subscription._id)
+            await self._establish(subscription)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await subscription.drain()
+            raise
+        return subscription
 
-    async def drain_subscription(self, sid: int) -> None:
+    async def _establish(self, subscription: _NatsSubscription) -> None:
+        """Tell the server of `subscription`, unless the connection is gone for good: then the next one does."""
+        client = self._client
+        # One that ended while those before it were established must not come back.
+        if client.is_closed or subscription.client is client or subscription not in self._subscriptions:
+            return
+        sink = cast("Any", subscription.sink)
+        made: Any = await client.subscribe(subscription.subject, queue=subscription.queue, future=sink)
+        subscription.client, subscription.sid = client, made._id
+
+    async def drain_subscription(self, subscription: _NatsSubscription) -> None:
         """End a subscription: UNSUB on the wire ahead of PING, so that after PONG nothing more can come."""
+        self._subscriptions.pop(subscription, None)
+        client = subscription.client
+        if client is None or client is not self._client:
+            return  # the server has never heard of it, or has dropped it with the connection that it was made on
         try:
-            if self._client.is_connected:
-                await self._client._send_unsubscribe(sid)
+            if not client.is_closed:
+                # Also while nats-py reconnects: a SUB made meanwhile waits in its buffer, and this goes behind it.
+                await client._send_unsubscribe(subscription.sid)
+            if client.is_connected:
                 await self.flush()
         except (NotConnected, nats_errors.Error):
             # The connection broke: the server has dropped the subscription by itself, and removing it
             # keeps it from being replayed.
             return
         finally:
-            self._client._remove_sub(sid)
+            client._remove_sub(subscription.sid)
 
     async def flush(self) -> None:
         """Write out the buffer, then PING, and wait for PONG; see `Transport.flush`."""
@@ -353,11 +365,6 @@ class NatsTransport(Transport):
             await self._client.flush(timeout=_FLUSH_TIMEOUT)
         except tuple(MAPPED_ERRORS) as error:
             raise NotConnected(f"the connection to {self.url} broke before all was sent: {error}") from None
-
-
-def _is_denial(error: Exception) -> bool:
-    # During the first connection nats-py passes on the server's words, and has no class for them.
-    return "authorization violation" in str(error).lower() or isinstance(error, nats_errors.AuthorizationError)
 
 
 def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> None:
