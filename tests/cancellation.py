@@ -17,7 +17,7 @@ By: TypeAlias = Literal["scope", "task"]
 `Task.cancel()`, as asyncio itself does: whoever swallows that has swallowed it for good."""
 
 _MOST = 500  # checkpoints of one operation
-_PATIENCE = 5.0  # seconds
+_PATIENCE = 10.0  # seconds
 
 
 class _Steps:
