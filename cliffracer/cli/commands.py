@@ -7,6 +7,7 @@ import click
 from cliffracer import __version__
 from cliffracer.cli.call import call, cast
 from cliffracer.cli.run import run
+from cliffracer.cli.services import describe, services
 from cliffracer.cli.tree import tree
 from cliffracer.errors import CliffracerError, ConnectFailed
 
@@ -49,3 +50,5 @@ cliffracer.add_command(run)
 cliffracer.add_command(call)
 cliffracer.add_command(cast)
 cliffracer.add_command(tree)
+cliffracer.add_command(services)
+cliffracer.add_command(describe)

@@ -44,7 +44,6 @@ SERVICES_SUBJECT = "$SRV"
 
 Service: TypeAlias = Cell | Pool
 
-_NANOSECONDS = 1_000_000_000
 _OFFERS_KEPT = 1024
 
 
@@ -366,7 +365,7 @@ def _data_of(service: Service, cells: list[Cell]) -> EndpointData:
 def _statistics_of(place: dict[str, str], handler: str, cells: list[Cell], data: EndpointData) -> EndpointStatistics:
     tallies = [tally for cell in cells if (tally := cell.tallies.get(handler)) is not None]
     handled = sum(tally.handled for tally in tallies)
-    time = int(sum(tally.seconds for tally in tallies) * _NANOSECONDS)
+    time = sum(tally.nanoseconds for tally in tallies)
     last = max(tallies, key=lambda tally: tally.last_error_at, default=None)
     return EndpointStatistics(
         **place,
