@@ -250,11 +250,12 @@ class NatsTransport(Transport):
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Hand a message to nats-py, once there is room; see `Transport.publish`."""
         await self._wait_for_room()
-        self.publish_nowait(subject, payload, reply=reply, headers=headers)
         self._published += 1
         if self._published % _PAUSE_EVERY == 0:
-            # nats-py never pauses by itself, and nothing leaves the process until somebody does.
-            await anyio.lowlevel.cancel_shielded_checkpoint()
+            # nats-py never pauses by itself, and nothing leaves the process until somebody does. Before and not after:
+            # whoever is cancelled has sent nothing.
+            await anyio.lowlevel.checkpoint()
+        self.publish_nowait(subject, payload, reply=reply, headers=headers)
 
     async def request(
         self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout: float | None = None
