@@ -229,10 +229,12 @@ class FaultyTransport(Transport):
             self._on_event(event)
 
     async def _attach_all(self) -> None:
+        has_news = False
         while missing := [subscription for subscription in self._subscriptions if not subscription.is_attached]:
+            has_news = True
             for subscription in missing:
                 await subscription.attach()
-        if self._inner.is_connected:
+        if has_news and self._inner.is_connected:
             await self._inner.flush()
 
     def publish_nowait(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
