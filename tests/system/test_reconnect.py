@@ -452,7 +452,7 @@ async def test_node_stops_in_time_while_the_server_holds_the_connection_and_says
     server = make_server()
     server.start()
     with anyio.fail_after(9.0):  # 1 to drain, 5 to close the connection, and some more
-        async with running(server.url, log, drain_timeout=1.0) as (node, _):
+        async with running(server.url, log) as (node, _):
             await node.suspend(node.ref(Memory))
             server.freeze()
     assert lines[-1]["event"] == "node_stopped"
