@@ -6,8 +6,8 @@ import click
 
 from cliffracer import __version__
 from cliffracer.cli.call import call, cast
-from cliffracer.cli.describe import client, schema
 from cliffracer.cli.run import run
+from cliffracer.cli.schema import client, schema
 from cliffracer.cli.services import describe, services
 from cliffracer.cli.tree import tree
 from cliffracer.errors import CliffracerError, ConnectFailed
