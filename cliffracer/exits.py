@@ -25,7 +25,6 @@ __all__ = [
     "Shutdown",
     "incident_of",
     "is_clean",
-    "printable",
     "summary_of",
 ]
 
@@ -132,13 +131,6 @@ def summary_of(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an exception that cannot tell its text must not hide that it happened
         return name
     return f"{name}: {text}" if text else name
-
-
-def printable(text: str) -> str:
-    """Return `text` with all that cannot be printed written as an escape: line breaks, terminal codes, and the like."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _members_of(error: BaseException) -> tuple[BaseException, ...]:

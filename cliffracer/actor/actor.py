@@ -36,6 +36,7 @@ class _Address(Struct, frozen=True):
     """Meets `cliffracer.actor.ref.Address`."""
 
     name: str
+    module: str
     handlers: HandlerTable
     wire: Wire
     prefer_local: bool | None
@@ -341,7 +342,7 @@ def ref_to(host: Host, target: Any, name: str | None, *, prefer_local: bool | No
 def address_of(actor: type[Actor], name: str | None = None, *, prefer_local: bool | None = None) -> _Address:
     """Return the address of `actor`, under its own name or another."""
     options = actor.__options__
-    return _Address(name or options.name, actor.__handlers__, options.wire, prefer_local)
+    return _Address(name or options.name, actor.__module__, actor.__handlers__, options.wire, prefer_local)
 
 
 class ActorStart(Struct, frozen=True):

@@ -39,6 +39,11 @@ class Address(Protocol):
         ...
 
     @property
+    def module(self) -> str:
+        """The name of the module in which its class is defined."""
+        ...
+
+    @property
     def handlers(self) -> HandlerTable:
         """Its class's handlers."""
         ...

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from math import inf
+from time import perf_counter_ns
 from typing import Any
 
 import anyio
@@ -27,7 +28,10 @@ from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refu
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Incarnation"]
+__all__ = ["ANSWERED_LATER", "Incarnation"]
+
+ANSWERED_LATER = object()
+"""What a handler returns if somebody else has its `reply_to`, and answers in their own time: OTP's `noreply`."""
 
 # After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
 # of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
@@ -214,20 +218,20 @@ class Incarnation:
         """Handle one message; return why the actor must end, or None if it lives."""
         cell = self._cell
         reply_to = message.reply_to
-        began = self._clock()
-        if message.deadline <= began:
+        if message.deadline != inf and message.deadline <= self._clock():
             cell.expired += 1
             if reply_to is not None:
                 reply_to.fail(CallTimeout(message.target, _EXPIRED))
             return None
         current_message.set(message)
+        began = perf_counter_ns()
         try:
             method = (self._methods or self._bind_methods())[message.handler]
             if message.kwargs is None:
                 result = await method(*message.args)
             else:
                 result = await method(*message.args, **message.kwargs)
-            if reply_to is not None:
+            if reply_to is not None and result is not ANSWERED_LATER:
                 reply_to.answer(result)
         except BaseException as error:
             if not is_outside_force(error):
@@ -242,7 +246,7 @@ class Incarnation:
         finally:
             tally = cell.tallies.get(message.handler) or cell.new_tally(message.handler)
             tally.handled += 1
-            tally.seconds += self._clock() - began
+            tally.nanoseconds += perf_counter_ns() - began
 
     def _bind_methods(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         # With the first message: most of ten thousand sessions may never get one.

@@ -13,17 +13,18 @@ class Tally:
     Attributes:
         handled: Messages that came to an end, whatever the end.
         errors: Of these, the ones that ended with an error.
-        seconds: From the start of a message to its end, all together, waiting included.
+        nanoseconds: From the start of each message to its end, all together, waiting included. Real ones, also under a
+            virtual clock: uvloop's stands still while a handler computes.
         last_error: What the last caller that got an error was told, or would have been; empty if none was.
         last_error_at: When that was, in seconds of the node's clock.
     """
 
-    __slots__ = ("errors", "handled", "last_error", "last_error_at", "seconds")
+    __slots__ = ("errors", "handled", "last_error", "last_error_at", "nanoseconds")
 
     def __init__(self) -> None:
         self.handled = 0
         self.errors = 0
-        self.seconds = 0.0
+        self.nanoseconds = 0
         self.last_error = ""
         self.last_error_at = 0.0
 

@@ -65,8 +65,7 @@ class Connection:
             NotConnected: It is lost.
         """
         if self._is_lost():
-            await self._transport.connect(self._on_event)
-            self._closed_for, self._rebuild_at = "", inf
+            await self._make_another()
             self._log.info("broker_reconnected", url=self._transport.url)
             self._tell(is_there=True)
         task_status.started()
@@ -75,6 +74,16 @@ class Connection:
                 await self._news.wait()
             self._news = anyio.Event()
         raise NotConnected(self._closed_for or f"the connection did not come back within {_PATIENCE:g} s")
+
+    async def _make_another(self) -> None:
+        before = self._closed_for, self._rebuild_at
+        # What happens to the new one while it is made must not be forgotten.
+        self._closed_for, self._rebuild_at = "", inf
+        try:
+            await self._transport.connect(self._on_event)
+        except BaseException:
+            self._closed_for, self._rebuild_at = before
+            raise
 
     def _is_lost(self) -> bool:
         return bool(self._closed_for) or self._clock() >= self._rebuild_at

@@ -23,7 +23,7 @@ from cliffracer.errors import (
 )
 from cliffracer.node.monitors import MONITOR
 from cliffracer.node.replies import RemoteReply, Replies
-from cliffracer.observe.logs import Throttle
+from cliffracer.observe.logs import Throttle, shortened
 from cliffracer.transport.contract import Headers, Sink, Subscription, Transport
 
 __all__ = ["Intake"]
@@ -153,7 +153,7 @@ class _Door:
         if reply and not self._replies.may_go_to(reply):
             # Not even answered: the answer would go there.
             return self._reject(
-                subject, f"its reply subject {_short(reply)!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES"
+                subject, f"its reply subject {shortened(reply)!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES"
             )
         name = subject[self._handler_at :]
         handler = self._cell.handlers.get(name)
@@ -165,7 +165,7 @@ class _Door:
             if headers is not None:
                 unpack_context(headers, message, self._clock())
         except ValueError as error:
-            return self._refuse(InvalidMessage(message.target, _short(str(error))), subject, payload, reply)
+            return self._refuse(InvalidMessage(message.target, shortened(str(error))), subject, payload, reply)
         message.correlation = message.correlation or self._host.new_correlation()
         try:
             cell = self._cell.cell_for(message)
@@ -190,7 +190,7 @@ class _Door:
             return self._on_monitor(self._cell.name, payload, reply)
         reachable = ", ".join(n for n, h in self._cell.handlers.items() if h.payload is not None) or "none"
         problem = f"{self._cell.name!r} has no such handler; it has {reachable}"
-        return self._refuse(UnknownHandler(f"{self._cell.name}.{_short(name)}", problem), subject, payload, reply)
+        return self._refuse(UnknownHandler(f"{self._cell.name}.{shortened(name)}", problem), subject, payload, reply)
 
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""
@@ -202,7 +202,7 @@ class _Door:
                 if headers is not None:
                     unpack_context(headers, message, clock())
             except ValueError as error:
-                self._refuse(InvalidMessage(f"{cell.name}.{name}", _short(str(error))), subject, payload, "")
+                self._refuse(InvalidMessage(f"{cell.name}.{name}", shortened(str(error))), subject, payload, "")
             else:
                 self._take_event(message)
 
@@ -232,12 +232,6 @@ class _Door:
         self._cell.rejected += 1
         self._rejections = self._rejections or Throttle(1.0, self._clock)
         if self._rejections.ready():
-            self._host.log.warning("message_rejected", actor=self._cell.name, subject=_short(subject), problem=problem)
-
-
-def _short(text: str) -> str:
-    """Return what a stranger has written, cut to what a reply or a log line should hold of it."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-_SHOWN = 256  # characters
+            self._host.log.warning(
+                "message_rejected", actor=self._cell.name, subject=shortened(subject), problem=problem
+            )

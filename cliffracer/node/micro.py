@@ -11,7 +11,6 @@ thousand answers. Asked for by name, these answer too.
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from secrets import token_hex
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -22,7 +21,7 @@ from cliffracer.actor.handlers import Handler, HandlerTable, Kind
 from cliffracer.actor.pool import Pool
 from cliffracer.codec import encode
 from cliffracer.describe.handlers import event_schema, request_schema, response_schema
-from cliffracer.errors import PayloadTooLarge, TransportError
+from cliffracer.errors import PayloadTooLarge
 from cliffracer.node.host import NodeHost
 from cliffracer.node.settings import Settings
 from cliffracer.supervision.spec import ChildSpec, PoolStart, Supervisor, TreeStart
@@ -45,7 +44,6 @@ SERVICES_SUBJECT = "$SRV"
 
 Service: TypeAlias = Cell | Pool
 
-_NANOSECONDS = 1_000_000_000
 _OFFERS_KEPT = 1024
 
 
@@ -180,7 +178,6 @@ class Services:
         self._version = settings.app_version
         self._node, self._namespace = settings.name(), settings.namespace
         self._prefix = f"{settings.namespace}." if settings.namespace else ""
-        self._node_id = token_hex(8)
         # Read once: what the wall clock does later on moves no start.
         self._clock_zero = datetime.now(UTC) - timedelta(seconds=host.timers.clock())
         self._offers: dict[int, _Offer] = {}
@@ -215,15 +212,10 @@ class Services:
         problem = ""
         for answer in answers:
             try:
-                self._transport.publish_nowait(reply, encode(answer, "json"))
+                return self._host.replies.answer(reply, encode(answer, "json"), subject)
             except PayloadTooLarge as error:
                 problem = str(error)
-                continue
-            except (TransportError, ValueError) as error:
-                problem = str(error)
-                break
-            return
-        self._host.intake.report_lost_reply(subject, problem)
+        return self._host.replies.report_lost(subject, problem)
 
     # Who is asked
 
@@ -237,7 +229,7 @@ class Services:
         return () if service is None else (service,)
 
     def _id_of(self, name: str) -> str:
-        return f"{self._node_id}-{name}"
+        return f"{self._host.me.id}-{name}"
 
     def _find(self, name: str) -> Service | None:
         registry = self._host.registry
@@ -373,7 +365,7 @@ def _data_of(service: Service, cells: list[Cell]) -> EndpointData:
 def _statistics_of(place: dict[str, str], handler: str, cells: list[Cell], data: EndpointData) -> EndpointStatistics:
     tallies = [tally for cell in cells if (tally := cell.tallies.get(handler)) is not None]
     handled = sum(tally.handled for tally in tallies)
-    time = int(sum(tally.seconds for tally in tallies) * _NANOSECONDS)
+    time = sum(tally.nanoseconds for tally in tallies)
     last = max(tallies, key=lambda tally: tally.last_error_at, default=None)
     return EndpointStatistics(
         **place,

@@ -21,7 +21,7 @@ from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeUp
 from cliffracer.actor.timers import Clock
 from cliffracer.codec import encode
 from cliffracer.errors import NotConnected, OutboundFull
-from cliffracer.observe.logs import Logger, Throttle
+from cliffracer.observe.logs import Logger, Throttle, shortened
 from cliffracer.transport.contract import Headers, Transport
 
 __all__ = ["NodeId", "NodeName", "Peers"]
@@ -183,7 +183,7 @@ class Peers:
     def reject(self, subject: str, problem: str) -> None:
         """Log, at most once a second, a word that is none."""
         if self._rejections.ready():
-            self._log.warning("message_rejected", actor="$node", subject=subject, problem=problem)
+            self._log.warning("message_rejected", actor="$node", subject=subject, problem=shortened(problem))
 
     def take(self, word: _Word) -> None:
         """Hear a word of another node."""

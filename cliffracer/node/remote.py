@@ -20,10 +20,11 @@ from cliffracer.errors import (
     NotPermitted,
     OutboundFull,
     PayloadTooLarge,
+    Refusal,
     RequestTimeout,
     TransportError,
 )
-from cliffracer.node.wire import error_of
+from cliffracer.node.wire import error_of, refusal_class
 from cliffracer.transport.contract import Transport
 
 __all__ = ["RemoteActor", "call_error_of"]
@@ -61,6 +62,15 @@ class RemoteActor:
         self._subject = f"{prefix}{address.name}."
         self._address = address
         self._clock = clock
+        self._refusals: dict[str, type[Refusal]] = {}  # by code, as they were met
+
+    def _class_of(self, code: str) -> type[Refusal]:
+        cls = self._refusals.get(code)
+        if cls is None:
+            cls = refusal_class(code, self._address.module)
+            if cls is not Refusal:  # codes that nobody knows may be any number
+                self._refusals[code] = cls
+        return cls
 
     async def call(self, message: Message, give_up: float) -> Any:
         """Send `message` and wait for its answer; see `Destination.call`."""
@@ -73,7 +83,7 @@ class RemoteActor:
             )
         except TransportError as error:
             raise call_error_of(error, message.target) from None
-        if response.headers is not None and (failure := error_of(response, message.target)) is not None:
+        if response.headers is not None and (failure := error_of(response, message.target, self._class_of)) is not None:
             raise failure
         assert handler.result is not None
         try:

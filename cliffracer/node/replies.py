@@ -54,7 +54,7 @@ class Replies:
         if self.may_go_to(subject):
             self.send(subject, payload, None, target)
         else:
-            self._report_lost(target, f"{subject!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES")
+            self.report_lost(target, f"{subject!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES")
 
     def send(self, subject: str, payload: bytes, headers: Headers | None, target: str) -> None:
         """Send a reply to an inbox; count and log it if it cannot be sent.
@@ -73,9 +73,10 @@ class Replies:
         except PayloadTooLarge:
             raise
         except (TransportError, ValueError) as error:
-            self._report_lost(target, str(error))
+            self.report_lost(target, str(error))
 
-    def _report_lost(self, target: str, problem: str) -> None:
+    def report_lost(self, target: str, problem: str) -> None:
+        """Count a reply that could not be sent, and log it, at most once a second."""
         self.lost += 1
         if self._reports.ready():
             self._host.log.warning("reply_lost", target=target, problem=problem, total=self.lost)

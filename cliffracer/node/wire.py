@@ -13,7 +13,8 @@ one, our fixed code beside them, and a body for programs:
 A refusal has the code `refused` in the header and its own code in the body.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -21,10 +22,10 @@ from msgspec import Struct
 
 from cliffracer.codec import Wire, encode, wire_of
 from cliffracer.errors import CALL_ERRORS, CallError, Refusal
-from cliffracer.exits import printable
+from cliffracer.observe.logs import printable
 from cliffracer.transport.contract import Headers, Response
 
-__all__ = ["error_of", "error_reply"]
+__all__ = ["error_of", "error_reply", "refusal_class"]
 
 _TEXT = "Nats-Service-Error"
 _STATUS = "Nats-Service-Error-Code"
@@ -59,12 +60,15 @@ def error_reply(error: CallError | Refusal, wire: Wire) -> tuple[bytes, dict[str
     return encode(body, wire), {_TEXT: text, _STATUS: str(status), _CODE: code}
 
 
-def error_of(response: Response, target: str) -> CallError | Refusal | None:
+def error_of(
+    response: Response, target: str, class_of: Callable[[str], type[Refusal]] = lambda _: Refusal
+) -> CallError | Refusal | None:
     """Return the error that `response` says, or None if it is a result.
 
     Args:
         response: A reply, from one of ours or from any NATS service.
         target: Whom the call was for.
+        class_of: Returns the class to use for a refusal with this code.
     """
     headers = response.headers
     if not headers or _STATUS not in headers:
@@ -73,7 +77,7 @@ def error_of(response: Response, target: str) -> CallError | Refusal | None:
     body = _body_of(response, headers)
     if code in CALL_ERRORS:
         return CALL_ERRORS[code](body.target or target, body.message, incident=body.incident)
-    return _refusal(body)
+    return _refusal(body, class_of(body.code))
 
 
 def _body_of(response: Response, headers: Headers) -> _Body:
@@ -86,15 +90,30 @@ def _body_of(response: Response, headers: Headers) -> _Body:
     return body
 
 
-def _refusal(body: _Body) -> Refusal:
-    """Return a refusal of the class that this process knows for the code, or a plain `Refusal` with that code."""
-    known = [cls for cls in _subclasses(Refusal) if cls.code == body.code]
-    cls = known[0] if len(known) == 1 else Refusal
+def _refusal(body: _Body, cls: type[Refusal]) -> Refusal:
     # Not by calling the class: a subclass may take other arguments than the wire brings.
     refusal = cls.__new__(cls)
     Refusal.__init__(refusal, body.message, data=body.data)
     refusal.__dict__["code"] = body.code
     return refusal
+
+
+def refusal_class(code: str, module: str) -> type[Refusal]:
+    """Return the class that this process knows for the code of a refusal.
+
+    Two teams may well have an `OutOfStock` each. So one that the module of the actor's class has, defined or imported
+    there, comes first; else it is the only one of all that are loaded; else a plain `Refusal`.
+
+    Args:
+        code: The code.
+        module: The name of the module in which the class of the called actor is defined.
+    """
+    near = vars(sys.modules[module]).values() if module in sys.modules else ()
+    for known in (near, _subclasses(Refusal)):
+        found = {cls for cls in known if isinstance(cls, type) and issubclass(cls, Refusal) and cls.code == code}
+        if len(found) == 1:
+            return found.pop()
+    return Refusal
 
 
 def _subclasses(cls: type[Refusal]) -> Iterator[type[Refusal]]:

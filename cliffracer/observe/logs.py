@@ -14,10 +14,10 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from cliffracer.envelope import current_message
-from cliffracer.exits import printable
 
-__all__ = ["LogFormat", "LogLevel", "Logger", "Throttle", "make_logger"]
+__all__ = ["LogFormat", "LogLevel", "Logger", "Throttle", "make_logger", "printable", "shortened"]
 
+_SHOWN = 256  # characters of foreign text
 Logger = FilteringBoundLogger
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
@@ -106,6 +106,21 @@ def _text_of(value: Any) -> str:
         return str(value)
     except Exception:  # noqa: BLE001 - somebody's own __str__
         return f"<{type(value).__name__}>"
+
+
+# What strangers have written ends up in lines and replies, too.
+
+
+def printable(text: str) -> str:
+    """Return `text` with all that cannot be printed written as an escape: line breaks, terminal codes, and the like."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str) -> str:
+    """Return what a stranger has written, cut to what a reply or a log line should hold of it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class Throttle:

@@ -8,6 +8,7 @@
 
 and behind that
 
+    logs           a log that is data
     rules          what becomes of one message
     lane           what is held back, and in which order it goes on
     later          timers of whichever event loop runs
@@ -16,8 +17,23 @@ It needs the base packages alone; neither pytest nor trio.
 """
 
 from cliffracer.testing.faults import Faults
+from cliffracer.testing.node import TestNode, settle_all
+from cliffracer.testing.probe import Heard, Probe, ProbeMessage
 from cliffracer.testing.rules import Crossing, Fault
 from cliffracer.testing.transport import FaultStatistics, FaultyTransport
 from cliffracer.testing.virtual_time import JumpingLoop, virtual_time
 
-__all__ = ["Crossing", "Fault", "FaultStatistics", "Faults", "FaultyTransport", "JumpingLoop", "virtual_time"]
+__all__ = [
+    "Crossing",
+    "Fault",
+    "FaultStatistics",
+    "Faults",
+    "FaultyTransport",
+    "Heard",
+    "JumpingLoop",
+    "Probe",
+    "ProbeMessage",
+    "TestNode",
+    "settle_all",
+    "virtual_time",
+]

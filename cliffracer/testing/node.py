@@ -1,11 +1,11 @@
 """A node for tests: no server, short times, a log that is data."""
 
-from typing import Any, Literal, TypeVar, cast
+from typing import Any
 
 import anyio
+from msgspec.structs import replace
 
 from cliffracer.actor.actor import Actor
-from cliffracer.actor.cell import Cell
 from cliffracer.errors import SpecError
 from cliffracer.node.node import Node
 from cliffracer.node.settings import Settings
@@ -18,9 +18,7 @@ from cliffracer.testing.transport import FaultyTransport
 from cliffracer.transport.contract import Transport
 from cliffracer.transport.local import LocalBroker, LocalTransport
 
-__all__ = ["TestNode"]
-
-A = TypeVar("A", bound=Actor)
+__all__ = ["TestNode", "settle_all"]
 
 _SETTINGS = Settings(
     nats_connect_timeout=2.0, call_timeout=1.0, drain_timeout=2.0, kill_grace=1.0, log_level="debug", node_name="test"
@@ -41,7 +39,7 @@ class TestNode(Node):
 
     def __init__(
         self,
-        *children: "ChildSpec[Any] | Tree | Probe[Any]",
+        *children: ChildSpec[Any] | Tree | Probe,
         broker: LocalBroker | None = None,
         transport: Transport | None = None,
         faults: Faults | None = None,
@@ -70,18 +68,100 @@ class TestNode(Node):
         """
         if broker is not None and transport is not None:
             raise SpecError("TestNode() was given a broker and a transport.", "leave one out.")
-        specs = [one.child if isinstance(one, Probe) else one for one in cast("tuple[Any, ...]", children)]
-        if len(specs) == 1 and isinstance(specs[0], Supervisor):
-            tree = specs[0]
-        else:
-            tree = Supervisor(
-                "test", *specs, strategy=strategy, max_restarts=max_restarts, max_seconds=max_seconds
-            )
+        match children:
+            case [Supervisor() as tree]:
+                pass
+            case _:
+                specs = [one.child if isinstance(one, Probe) else one for one in children]
+                tree = Supervisor("test", *specs, strategy=strategy, max_restarts=max_restarts, max_seconds=max_seconds)
         self.wire = FaultyTransport(LocalTransport(broker) if transport is None else transport, faults)
+        for one in children:
+            if isinstance(one, Probe):
+                one.use(self.wire)
         self.log_lines: list[LogLine] = []
         super().__init__(
             tree,
-            settings=structs_replace(_SETTINGS, node_name=name) if settings is None else settings,
+            settings=replace(_SETTINGS, node_name=name) if settings is None else settings,
             transport=self.wire,
             log=logger_into(self.log_lines),
+        )
+
+    def logged(self, event: str) -> list[LogLine]:
+        """Return the lines of the log with that event, `actor_crashed` for example, oldest first."""
+        return [line for line in self.log_lines if line["event"] == event]
+
+    async def probe(self, actor: type[Actor] | None = None, name: str | None = None) -> Probe:
+        """Start a probe, as the last child of the root supervisor.
+
+        Args:
+            actor: For which it stands in; None for nobody.
+            name: The actor's name, if it is not the one of the class, or `probe`.
+
+        Raises:
+            AlreadyStarted: An actor of that name runs.
+            NotRunning: The node is not running.
+        """
+        probe = Probe(name or "probe") if actor is None else Probe.of(actor, name)
+        probe.use(self.wire)
+        host = self._running()
+        await SupervisorRef(host, host.registry.root_path).start_child(probe.child)
+        return probe
+
+    async def settle(self, *, within: float = 5.0) -> None:
+        """Wait until there is nothing to do: no mailbox holds a message, none is in hand, none is on the line.
+
+        Nor is any other task at work. What waits for the clock alone, a tick or a back-off, is not waited for. For
+        several nodes that talk to each other, there is `settle_all`.
+
+        Args:
+            within: Seconds, of the event loop's clock.
+
+        Raises:
+            TimeoutError: It still has something to do; the message names the actors.
+            NotRunning: The node is not running.
+        """
+        await settle_all(self, within=within)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing to do; see `settle`."""
+        return not self.busy() and not self.wire.statistics().held
+
+    def busy(self) -> list[str]:
+        """Return the names of the actors that have something to do."""
+        return [cell.name for cell in self._running().registry if not cell.is_idle]
+
+    async def wait_idle(self) -> None:
+        """Wait until each mailbox was empty once, and nothing is on the line; `settle` is what a test wants."""
+        await self.wire.wait_empty()
+        for cell in self._running().registry:
+            await cell.wait_idle()
+
+
+async def settle_all(*nodes: TestNode, within: float = 5.0) -> None:
+    """Wait until none of several nodes has anything to do; see `TestNode.settle`.
+
+    Args:
+        nodes: They run.
+        within: Seconds, of the event loop's clock.
+
+    Raises:
+        TimeoutError: One still has something to do; the message names the actors.
+        NotRunning: A node is not running.
+    """
+    with anyio.move_on_after(within) as patience:
+        # Handling one message may send others, so nobody is done until all are.
+        while True:
+            for node in nodes:
+                await node.wait_idle()
+            await anyio.wait_all_tasks_blocked()  # a crash may have to be dealt with yet
+            if all(node.is_settled for node in nodes):
+                return
+    if patience.cancelled_caught:
+        busy = ", ".join(
+            f"{node.name}: {', '.join(node.busy()) or 'the line'}" for node in nodes if not node.is_settled
+        )
+        raise TimeoutError(
+            f"not settled within {within:g} s; at work: {busy}.\n"
+            "Does one wait for an answer that a probe is to give, or for a time that is longer?"
         )

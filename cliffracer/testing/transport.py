@@ -177,6 +177,11 @@ class FaultyTransport(Transport):
         held = sum(map(len, self._lanes.values()))
         return FaultStatistics(**self._counts, held=held, cuts=self._age)
 
+    async def wait_empty(self) -> None:
+        """Wait until nothing is held back, in either direction."""
+        for lane in self._lanes.values():
+            await lane.wait_gone()
+
     # As a transport
 
     @property
@@ -195,11 +200,14 @@ class FaultyTransport(Transport):
         return self._inner.max_payload
 
     async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:
-        """Connect; see `Transport.connect`. Fails under `Faults.refuse_connect`."""
+        """Connect; see `Transport.connect`. Fails under `Faults.refuse_connect`, and while the line is cut."""
         if self.faults.refuses_connect():
             self._counts["connects_refused"] += 1
             await anyio.lowlevel.checkpoint()
             raise ConnectFailed(f"the test refuses connections to {self.url}; see Faults.refuse_connect().")
+        if self._line is _Line.CUT:
+            await anyio.lowlevel.checkpoint()
+            raise ConnectFailed(f"the test has cut the line to {self.url}; restore() mends it.")
         self._on_event = on_event
         if not self._lanes:
             later = Later()
@@ -221,10 +229,12 @@ class FaultyTransport(Transport):
             self._on_event(event)
 
     async def _attach_all(self) -> None:
+        has_news = False
         while missing := [subscription for subscription in self._subscriptions if not subscription.is_attached]:
+            has_news = True
             for subscription in missing:
                 await subscription.attach()
-        if self._inner.is_connected:
+        if has_news and self._inner.is_connected:
             await self._inner.flush()
 
     def publish_nowait(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
@@ -242,14 +252,13 @@ class FaultyTransport(Transport):
 
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Send a message, or what the faults leave of it; see `Transport.publish`."""
-        await anyio.lowlevel.checkpoint_if_cancelled()
         self._check(subject, payload, headers)
         if not self.faults.are_at_work:
             await self._inner.publish(subject, payload, reply=reply, headers=headers)
             self._counts["sent"] += 1
             return
+        await anyio.lowlevel.checkpoint()
         self.publish_nowait(subject, payload, reply=reply, headers=headers)
-        await anyio.lowlevel.cancel_shielded_checkpoint()
 
     def _check(self, subject: str, payload: bytes, headers: Headers | None) -> None:
         """Refuse what the transport inside would refuse: it may not be asked at all."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["BAD_CONTEXTS", "BAD_PAYLOADS", "BAD_REPLY_SUBJECTS", "BAD_TRACES", "Bad"]
+__all__ = ["BAD_CONTEXTS", "BAD_PAYLOADS", "BAD_REPLY_SUBJECTS", "BAD_TRACES", "BAD_WORDS", "Bad"]
 
 
 class Bad(NamedTuple):
@@ -162,4 +162,16 @@ BAD_REPLY_SUBJECTS = [
     "$SRV.PING", "$SRV.INFO.ledger", "$JS.API.STREAM.DELETE.orders", "$JS.ACK.orders.worker.1.1.1.1.0",
     "$KV.config.limit", "$SYS.REQ.SERVER.PING", "$CLIFFRACER.tree",
     "INBOX.x", "x._INBOX.y", "-", "ledger",
+]  # fmt: skip
+
+# What another node would never say.
+BAD_WORDS = [
+    b'{"type": "hello"}', b'{"type": "here", "id": "", "name": "x"}', b'{"type": "hello", "id": "a.b", "name": "x"}',
+    b'{"type": "hello", "id": ">", "name": "x"}', b'{"type": "hello", "id": "x", "name": ""}',
+    b'{"type": "hello", "id": "' + b"x" * 65 + b'", "name": "x"}',
+    b'{"type": "hello", "id": "x", "name": "' + b"x" * 60_000 + b'"}',
+    b'{"type": "' + b"x" * 60_000 + b'", "id": "x", "name": "x"}', b'{"type": 1, "id": "x", "name": "x"}',
+    b'{"type": "ended", "monitor": "1; drop", "name": "x", "reason": {"type": "Normal"}, "incarnation": 1}',
+    b'{"type": "ended", "monitor": "1", "name": "x", "reason": {"type": "os.system"}, "incarnation": 1}',
+    b'{"type": "forget", "id": "$SRV", "monitor": "1"}', b'{"id": "x", "name": "x", "monitor": "-1"}',
 ]  # fmt: skip

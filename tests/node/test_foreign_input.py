@@ -17,7 +17,7 @@ from cliffracer import Actor, Node, Settings, Supervisor, call, cast, child, eve
 from cliffracer.observe.logs import make_logger
 from cliffracer.transport.contract import Response
 from cliffracer.transport.local import LocalBroker, LocalTransport
-from tests.node.foreign_corpus import BAD_CONTEXTS, BAD_PAYLOADS, BAD_REPLY_SUBJECTS, BAD_TRACES
+from tests.node.foreign_corpus import BAD_CONTEXTS, BAD_PAYLOADS, BAD_REPLY_SUBJECTS, BAD_TRACES, BAD_WORDS
 
 GOOD = b'{"sku": "A1", "qty": 1}'
 INBOX = "_INBOX.stranger"
@@ -310,6 +310,40 @@ async def test_inbox_that_cannot_be_published_to_costs_its_sender_the_answer_and
     async with world() as here:
         here.send("ledger.put", GOOD, reply=reply)
         await anyio.sleep(1.0)
+        await here.assert_lives()
+
+
+# What nodes say to each other
+
+
+@pytest.mark.anyio
+async def test_words_between_nodes_that_are_none_change_nothing(log, lines):
+    async with world(log) as here:
+        me = here.node._life.host.peers.me.id
+        for subject in ("$CLIFFRACER.nodes", f"$CLIFFRACER.nodes.{me}", f"$CLIFFRACER.monitors.{me}"):
+            for word in (*(bad.bytes for bad in BAD_PAYLOADS), *BAD_WORDS):
+                here.send(subject, word, reply=INBOX)
+                here.send(subject, word, reply="other.nudge")
+        await anyio.sleep(1.0)
+        assert here.node.nodes() == ()
+        assert len(here.heard) == here.sent, "nobody answers"
+        await here.assert_lives()
+    assert not {"node_joined", "node_left"} & {line["event"] for line in lines}
+    assert all(len(line["problem"]) < 1000 for line in lines if line["event"] == "message_rejected")
+
+
+@pytest.mark.anyio
+async def test_question_for_the_end_of_an_actor_that_is_none_is_refused():
+    async with world() as here:
+        for word in (*(bad.bytes for bad in BAD_PAYLOADS), *BAD_WORDS):
+            response = await here.ask("ledger.$monitor", word)
+            assert code_of(response) == "invalid_message"
+            assert len(response.payload) < 2000
+        before = here.sent
+        for reply in BAD_REPLY_SUBJECTS:
+            here.send("ledger.$monitor", b'{"id": "x", "name": "x", "monitor": "1"}', reply=reply)
+        assert here.rejected == here.sent - before
+        assert here.node.nodes() == ()
         await here.assert_lives()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -43,11 +44,11 @@ SCHEMAS = {
 }
 
 
-class SoldOut(Refusal):
+class ShelfIsEmpty(Refusal):
     """Nothing left."""
 
 
-class Wordless(Refusal):
+class ShelfIsMute(Refusal):
     def __str__(self) -> str:
         raise RuntimeError("no words")
 
@@ -69,7 +70,7 @@ class Shelf(Actor, mailbox=Mailbox(3), shutdown=0.1):
     @call
     async def reserve(self, sku: str, qty: int = 1) -> int:
         if self.stock[sku] < qty:
-            raise SoldOut(f"{sku}: {self.stock[sku]} left")
+            raise ShelfIsEmpty(f"{sku}: {self.stock[sku]} left")
         self.stock[sku] -= qty
         return self.stock[sku]
 
@@ -91,7 +92,7 @@ class Shelf(Actor, mailbox=Mailbox(3), shutdown=0.1):
 
     @event("alarms.*", to="all")
     async def on_alarm(self) -> None:
-        raise SoldOut("alarmed")
+        raise ShelfIsEmpty("alarmed")
 
     @every(3600.0)
     async def count(self) -> None:
@@ -253,9 +254,18 @@ async def test_pool_is_one_service_and_its_members_are_none(local):
     assert (information["description"], len(information["endpoints"])) == ("Keeps what is for sale.", 6)
 
 
-async def test_children_of_dynamic_supervisors_answer_only_to_their_name(local):
-    node = await local.start(child(Plain), Supervisor("inner", DynamicSupervisor("sessions")))
-    sessions = node.ref(SupervisorRef, "sessions")
+def make_sessions() -> DynamicSupervisor:
+    return DynamicSupervisor("sessions")
+
+
+@pytest.mark.parametrize(
+    ("below", "id"),
+    [(Supervisor("inner", DynamicSupervisor("sessions")), "sessions"), (child(make_sessions), "make_sessions")],
+    ids=["written", "made"],
+)
+async def test_children_of_dynamic_supervisors_answer_only_to_their_name(local, below, id):
+    node = await local.start(child(Plain), below)
+    sessions = node.ref(SupervisorRef, id)
     await sessions.start_child(child(Plain).replace(name="ada"))
     await sessions.start_child(pool(child(Plain).replace(name="joes"), size=2))
     assert [ping["name"] for ping in await local.all_answers("$SRV.PING")] == ["plain"]
@@ -483,19 +493,28 @@ async def test_statistics_count_calls_casts_and_events_each_at_its_handler(netwo
 
 
 async def test_processing_time_is_that_of_the_handler_in_nanoseconds(local):
-    node = await local.start(child(Shelf))
-    await node.ref(Shelf).take(2.0)
-    await node.ref(Shelf).take(1.0)
-    take = (await local.statistics("shelf"))["take"]
-    assert (take["num_requests"], take["processing_time"]) == (2, pytest.approx(3_000_000_000))
-    assert take["average_processing_time"] == take["processing_time"] // 2
-    assert type(take["processing_time"]) is int
-    assert (await local.statistics("shelf"))["reserve"]["average_processing_time"] == 0
+    class Thinker(Actor):
+        @call
+        async def think(self) -> None:
+            time.sleep(0.02)  # noqa: ASYNC251 - what it computes counts, and not only what it waits for
+
+        @call
+        async def rest(self) -> None:
+            pass
+
+    node = await local.start(child(Thinker))
+    for _ in range(2):
+        await node.ref(Thinker).think()
+    told = await local.statistics("thinker")
+    assert told["think"]["num_requests"] == 2
+    assert told["think"]["processing_time"] >= 40_000_000
+    assert told["think"]["average_processing_time"] == told["think"]["processing_time"] // 2
+    assert (told["rest"]["processing_time"], told["rest"]["average_processing_time"]) == (0, 0)
 
 
 async def test_refusal_counts_as_an_error_in_the_words_that_the_caller_got(network):
     node = await network.start(child(Shelf))
-    with pytest.raises(SoldOut):
+    with pytest.raises(ShelfIsEmpty):
         await node.ref(Shelf).reserve("A1", 99)
     reserve = (await network.statistics("shelf"))["reserve"]
     assert (reserve["num_requests"], reserve["num_errors"]) == (1, 1)
@@ -549,11 +568,11 @@ async def test_message_that_a_kill_interrupts_counts_as_an_error(local):
 @pytest.mark.parametrize(
     ("raised", "told"),
     [
-        (SoldOut("two\nlines\tand more"), "two lines and more"),
-        (SoldOut("x" * 1000), "x" * 256),
-        (SoldOut("lone \ud800"), "lone ?"),
-        (SoldOut(), "sold_out"),
-        (Wordless("no"), "wordless"),
+        (ShelfIsEmpty("two\nlines\tand more"), "two lines and more"),
+        (ShelfIsEmpty("x" * 1000), "x" * 256),
+        (ShelfIsEmpty("lone \ud800"), "lone ?"),
+        (ShelfIsEmpty(), "shelf_is_empty"),
+        (ShelfIsMute("no"), "shelf_is_mute"),
     ],
     ids=["several lines", "long", "lone surrogate", "empty", "no words"],
 )
@@ -635,15 +654,14 @@ async def test_statistics_of_a_pool_are_the_sum_over_its_members(local):
     for _ in range(6):
         await shelves.reserve("A1")
     for qty in (50, 60):
-        with pytest.raises(SoldOut):
+        with pytest.raises(ShelfIsEmpty):
             await shelves.reserve("A1", qty)
         await anyio.sleep(1.0)
     await local.client.publish("shelves.nonsense", b"")
-    await local.client.request("shelves.take", b'{"seconds": 2.0}', timeout=5.0)
     told = await local.statistics("shelves")
     assert told["reserve"]["num_requests"] == 8
     assert (told["reserve"]["num_errors"], told["reserve"]["last_error"]) == (2, "A1: 8 left")
-    assert told["take"]["processing_time"] == pytest.approx(2_000_000_000)
+    assert told["reserve"]["processing_time"] > 0
     assert told["take"]["data"]["mailbox_capacity"] == 9
     assert told["take"]["data"]["rejected"] == 1
 

@@ -288,7 +288,7 @@ async def test_reply_subject_that_cannot_be_published_to_costs_one_line_a_second
     host, port = nats_url.removeprefix("nats://").split(":")
     async with node(nats_url, child(Echo), log=log) as running:
         async with await anyio.connect_tcp(host, int(port)) as raw:
-            await raw.send(b"CONNECT {}\r\n" + b'PUB echo.echo a..b 12\r\n{"number":1}\r\n' * 50 + b"PING\r\n")
+            await raw.send(b"CONNECT {}\r\n" + b'PUB echo.echo _a..b 12\r\n{"number":1}\r\n' * 50 + b"PING\r\n")
             with anyio.fail_after(5.0):
                 while running.statistics()["echo"].handled < 50:
                     await anyio.sleep(0.01)

@@ -537,6 +537,18 @@ async def test_refused_connect_fails_as_often_as_told(ends):
     assert refused.count == ends.here.statistics().connects_refused == 2
 
 
+async def test_line_that_is_cut_takes_no_new_connection_either_until_it_is_restored(ends):
+    await ends.hear(ends.here)
+    await ends.here.cut()
+    with pytest.raises(ConnectFailed, match="restore"):
+        await ends.here.connect(ends.events.append)
+    assert not ends.here.is_connected
+    await ends.here.restore()
+    await ends.here.connect(ends.events.append)
+    await ends.send(ends.there, "1")
+    await ends.arrived("1")
+
+
 async def test_line_that_was_never_there_cannot_be_cut():
     with pytest.raises(NotConnected, match="never connected"):
         await FaultyTransport(LocalTransport()).cut()

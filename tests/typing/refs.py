@@ -4,7 +4,8 @@ from typing import assert_type
 
 from msgspec import Struct
 
-from cliffracer import Actor, CallError, Exit, Node, Refusal, Supervisor, call, cast, event, every
+from cliffracer import Actor, CallError, Down, Exit, Node, Refusal, Supervisor, call, cast, child, event, every
+from cliffracer.testing import Probe, ProbeMessage, TestNode
 
 
 class Order(Struct, frozen=True):
@@ -79,6 +80,20 @@ async def embed(tree: Supervisor) -> None:
         node.ref("inventory")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
         node.ref(Inventory({}))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
         node.ref(Orders, name=7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def under_test() -> None:
+    async with TestNode(child(Inventory, {}), Probe.of(Orders)) as node:
+        assert_type(node, TestNode)
+        assert_type(node.ref(Inventory), Inventory)
+        assert_type(await node.ref(Inventory).reserve("A1", 2), int)
+        probe = await node.probe(Orders, "others")
+        assert_type(probe, Probe)
+        assert_type(await probe.expect(Orders.place), ProbeMessage)
+        assert_type(await probe.expect_down(node.ref(Inventory)), Down)
+
+        await node.ref(Inventory).reserve(2, "A1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await node.probe(Order)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def tell(error: CallError, refusal: Refusal) -> str:

@@ -14,6 +14,7 @@ What nats-py 2.16 does that this package works around, each with its test in `te
 - `request` keeps waiting when the connection breaks. Here requests that wait fail at once.
 
 options     where the server is, and how to be let in
+opening     how a client is connected, and given up
 client      nats-py's client, with a shorter way from its parser to our sinks
 transport   the transport itself
 """

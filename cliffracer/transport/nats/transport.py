@@ -6,7 +6,6 @@
 
 import asyncio
 import re
-import ssl
 from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple, cast
@@ -40,15 +39,14 @@ from cliffracer.transport.contract import (
     check_size,
 )
 from cliffracer.transport.nats.client import DirectSink, SinkClient
+from cliffracer.transport.nats.opening import PENDING_SIZE, abandon, open_client, to_the_end
 from cliffracer.transport.nats.options import NatsOptions, without_credentials
 
 __all__ = ["MAPPED_ERRORS", "NatsTransport"]
 
 _ROOM = 8 * 1024 * 1024  # bytes in the outbound buffer above which `publish` and `request` wait
-_LIMIT = 64 * 1024 * 1024  # bytes above which nothing at all is taken in
+_LIMIT = PENDING_SIZE // 2  # bytes above which nothing at all is taken in
 _PAUSE_EVERY = 64  # publishes after which others get a turn
-_PING_INTERVAL = 10  # seconds: a dead peer is noticed after two of them, at the latest after three
-_RECONNECT_WAIT = 0.5  # seconds between two attempts
 _FLUSH_TIMEOUT = 10  # seconds
 _CLOSE_TIMEOUT = 5.0  # seconds
 
@@ -147,8 +145,9 @@ class NatsTransport(Transport):
                 "nats-py runs on asyncio only: use anyio.run(..., backend='asyncio'), or nats='none' to do without."
             ) from None
         self._on_event = on_event
-        client, earlier = SinkClient(), self._client
-        await self._open(client)
+        client, is_up = SinkClient(), False
+        earlier, earlier_inbox = self._client, self._inbox
+        await open_client(client, self._options, self._note_trouble, self._callbacks(client))
         self._client = client
         # A prefix of its own: an answer to what was asked over the earlier connection is nobody's.
         self._inbox = client.new_inbox() + "."
@@ -157,43 +156,15 @@ class NatsTransport(Transport):
             for subscription in list(self._subscriptions):
                 await self._establish(subscription)
             await self.flush()
+            await abandon(earlier)
+            is_up = True
         except (NotConnected, nats_errors.Error) as error:
             raise ConnectFailed(f"the connection to {self.url} broke as soon as it was made: {error}") from None
         finally:
-            with anyio.CancelScope(shield=True):
-                await _abandon(earlier)
-
-    async def _open(self, client: SinkClient) -> None:
-        """Connect `client`.
-
-        Raises:
-            ConnectFailed: There is no connection in time; `client` is closed.
-        """
-        errors: list[Exception] = []
-        connected = False
-
-        async def on_error(error: Exception) -> None:
-            if connected:
-                self._note_trouble(error)
-            elif _is_denial(error):
-                raise error  # out of `connect`: asking again will not help
-            else:
-                errors.append(error)
-
-        try:
-            with anyio.move_on_after(self._options.connect_timeout):
-                await client.connect(
-                    list(self._options.servers), error_cb=on_error, **self._callbacks(client), **self._parameters()
-                )
-                connected = True
-        except (OSError, ValueError, ImportError, nats_errors.Error) as error:
-            errors.append(error)
-        finally:
-            if not connected:
-                with anyio.CancelScope(shield=True):
-                    await _abandon(client)
-        if not connected:
-            raise ConnectFailed(self._why(errors))
+            if not is_up:
+                # Back to what is lost; and what happens to this one is nobody's business.
+                self._client, self._inbox = earlier, earlier_inbox
+                await abandon(client)
 
     def _callbacks(self, client: SinkClient) -> dict[str, Any]:
         def tell(event: ConnectionEvent) -> None:
@@ -235,58 +206,19 @@ class NatsTransport(Transport):
                     reply.set_exception(NotPermitted(f"the server does not let this node publish to {subject!r}"))
         self._on_event(Trouble(summary_of(error)))
 
-    def _parameters(self) -> dict[str, Any]:
-        options = self._options
-        parameters: dict[str, Any] = {
-            "name": options.name,
-            "user": options.user,
-            "password": options.password,
-            "token": options.token,
-            "user_credentials": options.creds_file,
-            "tls": self._tls(),
-            "connect_timeout": max(1, int(options.connect_timeout)),
-            "max_reconnect_attempts": -1,
-            "reconnect_time_wait": _RECONNECT_WAIT,
-            "ping_interval": _PING_INTERVAL,
-            "pending_size": _LIMIT * 2,
-            "skip_subject_validation": True,  # done here, once
-        }
-        return {key: value for key, value in parameters.items() if value is not None}
-
-    def _tls(self) -> ssl.SSLContext | None:
-        options = self._options
-        if not (options.tls_ca_file or options.tls_cert_file):
-            return None
-        context = ssl.create_default_context(cafile=options.tls_ca_file)
-        if options.tls_cert_file:
-            context.load_cert_chain(options.tls_cert_file, options.tls_key_file)
-        return context
-
-    def _why(self, errors: list[Exception]) -> str:
-        if any(_is_denial(error) for error in errors):
-            return (
-                f"the NATS server at {self.url} refused the credentials.\n"
-                "Check CLIFFRACER_NATS_USER and CLIFFRACER_NATS_PASSWORD, CLIFFRACER_NATS_TOKEN, "
-                "or CLIFFRACER_NATS_CREDS_FILE."
-            )
-        last = summary_of(errors[-1]) if errors else "no answer"
-        return (
-            f"no NATS server answered at {self.url} within {self._options.connect_timeout} s ({last}).\n"
-            "Is it running? Start one, give another address (--nats URL, CLIFFRACER_NATS_URL), "
-            "or do without (--nats none)."
-        )
-
     async def close(self) -> None:
         """Send what is buffered, and close; see `Transport.close`."""
         self._closing = True
-        with anyio.CancelScope(shield=True):
-            if self.is_connected:
-                with anyio.move_on_after(_CLOSE_TIMEOUT):
-                    try:
-                        await self.flush()
-                    except NotConnected as error:
-                        self._on_event(Trouble(f"what was still buffered may be lost: {error}"))
-            await _abandon(self._client)
+        await to_the_end(self._flush_and_close())
+
+    async def _flush_and_close(self) -> None:
+        if self.is_connected:
+            with anyio.move_on_after(_CLOSE_TIMEOUT):
+                try:
+                    await self.flush()
+                except NotConnected as error:
+                    self._on_event(Trouble(f"what was still buffered may be lost: {error}"))
+        await abandon(self._client)
         self._subscriptions.clear()
         self._fail_requests("the connection was closed while the reply was awaited")
 
@@ -325,11 +257,12 @@ class NatsTransport(Transport):
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Hand a message to nats-py, once there is room; see `Transport.publish`."""
         await self._wait_for_room()
-        self.publish_nowait(subject, payload, reply=reply, headers=headers)
         self._published += 1
         if self._published % _PAUSE_EVERY == 0:
-            # nats-py never pauses by itself, and nothing leaves the process until somebody does.
-            await anyio.lowlevel.cancel_shielded_checkpoint()
+            # nats-py never pauses by itself, and nothing leaves the process until somebody does. Before and not after:
+            # whoever is cancelled has sent nothing.
+            await anyio.lowlevel.checkpoint()
+        self.publish_nowait(subject, payload, reply=reply, headers=headers)
 
     async def request(
         self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout: float | None = None
@@ -440,21 +373,6 @@ class NatsTransport(Transport):
             await self._client.flush(timeout=_FLUSH_TIMEOUT)
         except tuple(MAPPED_ERRORS) as error:
             raise NotConnected(f"the connection to {self.url} broke before all was sent: {error}") from None
-
-
-async def _abandon(client: SinkClient) -> None:
-    # A client that is half connected, or whose peer has gone, raises here; there is nothing left to save. It is a
-    # RuntimeError where something waits to be sent, and uvloop has closed the socket.
-    with anyio.move_on_after(_CLOSE_TIMEOUT):
-        try:
-            await client.close()
-        except (OSError, RuntimeError, AssertionError, AttributeError, nats_errors.Error):
-            return
-
-
-def _is_denial(error: Exception) -> bool:
-    # During the first connection nats-py passes on the server's words, and has no class for them.
-    return "authorization violation" in str(error).lower() or isinstance(error, nats_errors.AuthorizationError)
 
 
 def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> None:
