@@ -75,6 +75,8 @@ async def serve(url: str, tag: str, *, prefer_local: bool) -> None:
 
 async def send(url: str, tag: str, count: int, keys: int) -> None:
     client = await nats.connect(url)
+    tell("ready")
+    await asyncio.to_thread(sys.stdin.readline)
     for number in range(count):
         payload = b'{"key":"k%d","sender":"%s","number":%d}' % (number % keys, tag.encode(), number)
         await client.publish("keyed.put", payload)

@@ -102,6 +102,10 @@ async def test_pool_keeps_the_order_of_each_key_under_senders_in_two_processes(c
             await stack.enter_async_context(peer("tests.system.replica", replicas, tag, count, keys)) for tag in "xy"
         ]
         for sender in senders:
+            await sender.hear("ready")
+        for sender in senders:
+            await sender.say("go")
+        for sender in senders:
             await sender.hear("sent")
     put: list[tuple[str, str, str, int]] = []
     with anyio.fail_after(20.0):
