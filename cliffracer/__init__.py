@@ -11,7 +11,7 @@ What is where:
     supervision/  who is restarted, when, with whom
     transport/    bytes between nodes: in this process, or over NATS; has never heard of actors
     node/         one process put together: registry, routing, start, drain, stop, settings
-    describe/     what a tree offers to others: schemas
+    describe/     what a tree offers to others: schemas and stubs
     observe/      logs, and the list of all that is logged
     testing/      for tests of services: a node, a probe, faults on the line, virtual time
     cli/          the command `cliffracer`

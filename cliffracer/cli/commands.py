@@ -7,6 +7,7 @@ import click
 from cliffracer import __version__
 from cliffracer.cli.call import call, cast
 from cliffracer.cli.run import run
+from cliffracer.cli.schema import client, schema
 from cliffracer.cli.services import describe, services
 from cliffracer.cli.tree import tree
 from cliffracer.errors import CliffracerError, ConnectFailed
@@ -17,7 +18,7 @@ _EXIT_CODES = """
 \b
 Exit codes:
   0  done                     6  no such actor
-  1  the tree failed          7  no answer in time
+  1  failed, or out of date   7  no answer in time
   2  wrong usage              8  the actor crashed
   3  the actor refused        9  full, stopping, or upstream failure
   4  invalid message         10  the broker is away
@@ -52,3 +53,5 @@ cliffracer.add_command(cast)
 cliffracer.add_command(tree)
 cliffracer.add_command(services)
 cliffracer.add_command(describe)
+cliffracer.add_command(schema)
+cliffracer.add_command(client)

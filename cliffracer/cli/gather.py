@@ -1,7 +1,7 @@
 """Asking everybody who listens to a subject, and waiting until there will be no more answers."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TypeVar
 
@@ -26,8 +26,16 @@ _LAST_ANSWER = 0.25  # seconds without an answer after which there will be no mo
 P = TypeVar("P", bound=Ping)
 
 
-async def gather(transport: Transport, subject: str) -> list[bytes]:
-    """Return what everybody answers who is subscribed to `subject`; nothing if nobody does within two seconds."""
+async def gather(
+    transport: Transport, subject: str, *, is_last: Callable[[bytes], bool] = lambda _: False
+) -> list[bytes]:
+    """Return what everybody answers who is subscribed to `subject`; nothing if nobody does within two seconds.
+
+    Args:
+        transport: The way.
+        subject: Whom to ask.
+        is_last: Tells whether an answer is the one that was waited for, so that no other is.
+    """
     send, receive = anyio.create_memory_object_stream[bytes](inf)
 
     def take(_: str, payload: bytes, __: str, headers: Headers | None) -> None:
@@ -45,6 +53,8 @@ async def gather(transport: Transport, subject: str) -> list[bytes]:
                 if not payload:
                     break  # the server says that nobody is subscribed
                 answers.append(payload)
+                if is_last(payload):
+                    break
             if patience.cancelled_caught:
                 break
         await subscription.drain()

@@ -3,14 +3,16 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 import click
 
+from cliffracer.actor.actor import Actor
 from cliffracer.supervision.spec import Supervisor
 
-__all__ = ["load_tree"]
+__all__ = ["load_actors", "load_tree"]
 
 
 def load_tree(target: str) -> Supervisor:
@@ -36,6 +38,22 @@ def load_tree(target: str) -> Supervisor:
     if not isinstance(tree, Supervisor):
         raise click.UsageError(f"{target} is a {type(tree).__name__}, and no Supervisor(...).{hint}")
     return tree
+
+
+def load_actors(target: str, names: Iterable[str]) -> list[type[Actor]]:
+    """Return the actor classes of those names, beside the tree that `target` names; it has been loaded before.
+
+    Raises:
+        click.UsageError: There is no such class; the message says which there are.
+    """
+    source = target.rpartition(":")[0]
+    module = vars(sys.modules[Path(source).stem if source.endswith(".py") else source])
+    actors = {name: value for name, value in module.items() if isinstance(value, type) and issubclass(value, Actor)}
+    for name in names:
+        if name not in actors or actors[name] is Actor:
+            there = ", ".join(sorted(name for name, actor in actors.items() if actor is not Actor))
+            raise click.UsageError(f"{source} has no actor class {name!r}. It has {there or 'none'}.")
+    return [actors[name] for name in names]
 
 
 def _load_file(path: Path) -> ModuleType:

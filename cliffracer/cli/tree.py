@@ -1,6 +1,5 @@
 """`cliffracer tree`: the supervision trees of running nodes, or one that does not run yet."""
 
-import secrets
 import sys
 from collections.abc import Iterator
 from math import inf
@@ -15,20 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 from cliffracer.cli.connect import connected, settings_for
+from cliffracer.cli.gather import NOBODY, gather, where_asked
 from cliffracer.cli.load import load_tree
 from cliffracer.errors import TransportError
 from cliffracer.node.inspect import TREE_SUBJECT, NodeTree, TreeEntry, planned_tree
 from cliffracer.node.node import run_on_asyncio
 from cliffracer.node.settings import Settings
-from cliffracer.transport.contract import Headers, Transport
-from cliffracer.transport.nats import without_credentials
+from cliffracer.transport.contract import Transport
 
 __all__ = ["tree"]
 
-_NOBODY = 6
-_FIRST_ANSWER = 2.0  # seconds until somebody must have answered
 _WIDE = 240  # characters, where no terminal says how wide it is
-_LAST_ANSWER = 0.25  # seconds without an answer after which there will be no more
 _DECODER = msgspec.json.Decoder(NodeTree)
 
 
@@ -69,10 +65,8 @@ def tree(
         return  # that is how one leaves --watch
     if not trees:
         whom = f"node {node!r}" if node else "node"
-        where = ", ".join(without_credentials(server) for server in settings.servers())
-        under = f" under the namespace {settings.namespace!r}" if settings.namespace else ""
-        click.echo(f"no {whom} answers at {where}{under}. Start one: cliffracer run FILE.py:NAME", err=True)
-        sys.exit(_NOBODY)
+        click.echo(f"no {whom} answers at {where_asked(settings)}. Start one: cliffracer run FILE.py:NAME", err=True)
+        sys.exit(NOBODY)
 
 
 async def _ask_and_show(
@@ -105,30 +99,14 @@ async def _ask_again(transport: Transport, settings: Settings, node: str | None)
 
 async def _ask(transport: Transport, settings: Settings, node: str | None) -> list[NodeTree]:
     """Ask all nodes, and return the answers, sorted by name."""
-    send, receive = anyio.create_memory_object_stream[bytes](inf)
-
-    def take(subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
-        del subject, reply, headers
-        send.send_nowait(payload)
-
-    inbox = f"_INBOX.cliffracer.{secrets.token_hex(8)}"
-    subscription = await transport.subscribe(inbox, take)
     prefix = f"{settings.namespace}." if settings.namespace else ""
-    await transport.publish(f"{prefix}{TREE_SUBJECT}", b"", reply=inbox)
-    answers: list[NodeTree] = []
-    with send, receive:
-        while True:
-            with anyio.move_on_after(_LAST_ANSWER if answers else _FIRST_ANSWER) as patience:
-                payload = await receive.receive()
-                if not payload:
-                    break  # the server says that nobody is subscribed
-                answers.append(_DECODER.decode(payload))
-                if answers[-1].node == node:
-                    break
-            if patience.cancelled_caught:
-                break
-        await subscription.drain()
-    return sorted((a for a in answers if node in (None, a.node)), key=lambda answer: answer.node)
+
+    def is_wanted(payload: bytes) -> bool:
+        return node is not None and _DECODER.decode(payload).node == node
+
+    answers = await gather(transport, f"{prefix}{TREE_SUBJECT}", is_last=is_wanted)
+    trees = [_DECODER.decode(payload) for payload in answers]
+    return sorted((one for one in trees if node in (None, one.node)), key=lambda one: one.node)
 
 
 def _show(trees: list[NodeTree], as_json: bool, shutdown_time: bool) -> None:

@@ -5,10 +5,9 @@ Schemas are of the dialect 2020-12, as msgspec writes them; what is used twice s
 
 from typing import Any
 
-import msgspec
-
 from cliffracer.actor.handlers import Handler
 from cliffracer.codec import ValueCodec
+from cliffracer.describe.schema import schema_of
 
 __all__ = ["event_schema", "request_schema", "response_schema", "schema_of"]
 
@@ -26,11 +25,6 @@ def response_schema(handler: Handler) -> dict[str, Any] | None:
 def event_schema(handler: Handler) -> dict[str, Any] | None:
     """Return the schema of the event that a handler takes; None if it takes no payload, or is of another kind."""
     return _of_codec(handler.event_payload)
-
-
-def schema_of(value_type: Any) -> dict[str, Any]:
-    """Return the schema of a type, complete in itself."""
-    return msgspec.json.schema(value_type)
 
 
 def _of_codec(codec: ValueCodec | None) -> dict[str, Any] | None:

@@ -44,6 +44,9 @@ def _own_tree(connection: Connection, host: NodeHost) -> Supervisor:
     )
 
 
+_CLOSING = 10.0  # seconds that closing the connection may take
+
+
 class Life:
     """Made when the node is entered: clock, events and cancel scopes belong to the running loop."""
 
@@ -105,6 +108,8 @@ class Life:
         finally:
             self.is_running = False
             with anyio.CancelScope(shield=True):
+                if not self._stop_scope.cancel_called:
+                    self._must_end_within(_CLOSING)
                 await self._transport.close()
             if connected:
                 self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
@@ -195,7 +200,6 @@ class Life:
                 self._log.info("node_stopping", reason=why, worst_case_seconds=worst_case)
                 self._must_end_within(worst_case + tree_of(self._own).shutdown_seconds())
                 host.draining = True
-                await host.intake.close_all()
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._cancel_when_ended, tasks.cancel_scope)
                     await self._drain()
@@ -217,6 +221,8 @@ class Life:
         for cell in self.host.registry:
             cell.queue.put_signal(Resume())  # what waits at a suspended actor was accepted, too
         with anyio.move_on_after(self._settings.drain_timeout) as patience:
+            # A broker that holds the connection open and says nothing must not cost more than this, either.
+            await self.host.intake.close_all()
             # Handling one message may send others, so nobody is done until all are.
             while busy := [cell for cell in self.host.registry if not cell.is_idle]:
                 for cell in busy:

@@ -2,7 +2,8 @@
 
 A node says "hello" when it starts, and when it is connected again; the others answer that they are here. From then on
 each says so five times in `node_timeout` seconds. Who stops in order says "bye"; who is silent for `node_timeout`
-counts as gone. A node that is alone says nothing.
+counts as gone, until it is heard again. None of these words has to arrive: the next one says as much. A node that is
+alone says hello again, but less and less often.
 
     [ns.]$CLIFFRACER.nodes      to all: hello, here, bye
     [ns.]$CLIFFRACER.nodes.ID   to one: here
@@ -27,6 +28,7 @@ __all__ = ["NodeId", "NodeName", "Peers"]
 
 _SUBJECT = "$CLIFFRACER.nodes"
 _BEATS = 5  # in the time after which a silent node counts as gone
+_FAREWELLS_KEPT = 1024  # ids; a word that comes after the bye of its node is an echo
 
 NodeId = Annotated[str, Meta(pattern="^[0-9a-zA-Z_-]{1,64}$")]
 NodeName = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -39,15 +41,11 @@ class _Hello(Struct, tag="hello"):
     name: NodeName
 
 
-class _Here(Struct, tag="here", omit_defaults=True):
-    """I am here.
-
-    `met` is whether I have only just heard of you: if you know me already, I had taken you for gone.
-    """
+class _Here(Struct, tag="here"):
+    """I am here."""
 
     id: NodeId
     name: NodeName
-    met: bool = False
 
 
 class _Bye(Struct, tag="bye"):
@@ -83,18 +81,18 @@ class Peers:
             log: Hears who joins and who goes.
         """
         self.me = me
+        self.timeout = timeout
         self._transport = transport
         self._prefix = prefix
-        self._timeout = timeout
         self._clock = clock
         self._log = log
         self._nodes: dict[str, NodeInfo] = {}  # the others, by id
         self._heard: dict[str, float] = {}  # when they were last heard of
+        self._farewells: dict[str, None] = {}  # ids of those that have left in order, the last one last
+        self._is_cut = False  # we hear nobody, so nobody's silence means anything
         self._company = anyio.Event()  # we are not alone any more
         self._watches: dict[object, Callable[[NodeUp | NodeDown], None]] = {}
         self._rejections = Throttle(1.0, clock)
-        self.on_forgotten: Callable[[NodeInfo], None] | None = None
-        """Told that another node had taken this one for gone, and so has forgotten what it was asked to watch."""
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """Return the others, in the order in which they were met."""
@@ -121,26 +119,40 @@ class Peers:
         """Be the child: say that this node is there, and notice who is not."""
         self._say(_Hello(self.me.id, self.me.name))
         task_status.started()
-        beat = self._timeout / _BEATS
         try:
-            while True:
-                if not self._nodes:
-                    self._company = anyio.Event()
-                    await self._company.wait()
-                before = self._clock()
-                await anyio.sleep(beat)
-                if self._clock() - before > 2 * beat:
-                    self._forgive()  # it is we who were away: the loop was blocked
-                elif self._transport.is_connected:
-                    self._say(_Here(self.me.id, self.me.name))
-                    self._look_around()
-        finally:
+            await self._keep_talking(self.timeout / _BEATS)
+        except anyio.get_cancelled_exc_class():
+            # Not after a crash: then the node goes on, and so do the monitors that others have here.
             self._say(_Bye(self.me.id, self.me.name))
+            raise
+
+    async def _keep_talking(self, beat: float) -> None:
+        while True:
+            await self._wait_for_company(beat)
+            before = self._clock()
+            await anyio.sleep(beat)
+            self._say(_Here(self.me.id, self.me.name))
+            if self._clock() - before > 2 * beat:
+                self._forgive()  # it is we who were away: the loop was blocked
+            elif not self._is_cut:
+                self._look_around()
+
+    async def _wait_for_company(self, pause: float) -> None:
+        # Two that start at once in a cluster may miss each other's hello, and a cluster may be in two for a while.
+        while not self._nodes:
+            self._company = anyio.Event()
+            with anyio.move_on_after(pause) as patience:
+                await self._company.wait()
+            if patience.cancelled_caught:
+                self._say(_Hello(self.me.id, self.me.name))
+                pause *= 2
 
     def connection_changed(self, is_there: bool) -> None:
-        """Hear that the connection is lost, or back. While it is lost, nobody's silence means anything."""
+        """Hear that the connection is lost, or back."""
+        self._is_cut = not is_there
         if is_there:
-            self._forgive()
+            # The others may have lost theirs as well, and be longer about it.
+            self._forgive(grace=self.timeout)
             self._say(_Hello(self.me.id, self.me.name))
 
     def _say(self, word: _Word, to: str = _SUBJECT) -> None:
@@ -149,11 +161,11 @@ class Peers:
         except (NotConnected, OutboundFull):
             return  # the next beat says as much; after a lost connection, another hello
 
-    def _forgive(self) -> None:
-        self._heard = dict.fromkeys(self._nodes, self._clock())
+    def _forgive(self, grace: float = 0.0) -> None:
+        self._heard = dict.fromkeys(self._nodes, self._clock() + grace)
 
     def _look_around(self) -> None:
-        silent_since = self._clock() - self._timeout
+        silent_since = self._clock() - self.timeout
         for id in [id for id, heard in self._heard.items() if heard < silent_since]:
             self._remove(id, "silent")
 
@@ -176,28 +188,33 @@ class Peers:
     def take(self, word: _Word) -> None:
         """Hear a word of another node."""
         node = NodeInfo(word.id, word.name)
-        if node.id == self.me.id:
-            return
         if isinstance(word, _Bye):
-            if node.id in self._nodes:
-                self._remove(node.id, "left")
-            return
-        is_new = self.heard(node)
-        if isinstance(word, _Hello):
-            self._say(_Here(self.me.id, self.me.name, met=is_new), _subject_of(node.id))
-        elif word.met and not is_new and self.on_forgotten is not None:
-            self.on_forgotten(node)
+            self._note_farewell(node.id)
+        elif self.heard(node) and isinstance(word, _Hello) and node.id != self.me.id:
+            self._say(_Here(self.me.id, self.me.name), _subject_of(node.id))
 
     def heard(self, node: NodeInfo) -> bool:
-        """Note that `node` is there; return whether it was unknown."""
-        is_new = node.id not in self._nodes
+        """Note that `node` is there; return False if it has left: then what came is only an echo."""
+        if node.id in self._farewells:
+            return False
+        if node.id == self.me.id:
+            return True
         self._heard[node.id] = self._clock()
-        if is_new:
+        if node.id not in self._nodes:
             self._nodes[node.id] = node
             self._company.set()
             self._log.info("node_joined", peer=node.name, id=node.id)
             self._tell(NodeUp(node))
-        return is_new
+        return True
+
+    def _note_farewell(self, id: str) -> None:
+        if id == self.me.id:
+            return
+        self._farewells[id] = None
+        if len(self._farewells) > _FAREWELLS_KEPT:
+            del self._farewells[next(iter(self._farewells))]
+        if id in self._nodes:
+            self._remove(id, "left")
 
     def _remove(self, id: str, reason: Literal["left", "silent"]) -> None:
         node = self._nodes.pop(id)

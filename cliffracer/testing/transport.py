@@ -229,10 +229,12 @@ class FaultyTransport(Transport):
             self._on_event(event)
 
     async def _attach_all(self) -> None:
+        has_news = False
         while missing := [subscription for subscription in self._subscriptions if not subscription.is_attached]:
+            has_news = True
             for subscription in missing:
                 await subscription.attach()
-        if self._inner.is_connected:
+        if has_news and self._inner.is_connected:
             await self._inner.flush()
 
     def publish_nowait(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
@@ -250,14 +252,13 @@ class FaultyTransport(Transport):
 
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Send a message, or what the faults leave of it; see `Transport.publish`."""
-        await anyio.lowlevel.checkpoint_if_cancelled()
         self._check(subject, payload, headers)
         if not self.faults.are_at_work:
             await self._inner.publish(subject, payload, reply=reply, headers=headers)
             self._counts["sent"] += 1
             return
+        await anyio.lowlevel.checkpoint()
         self.publish_nowait(subject, payload, reply=reply, headers=headers)
-        await anyio.lowlevel.cancel_shielded_checkpoint()
 
     def _check(self, subject: str, payload: bytes, headers: Headers | None) -> None:
         """Refuse what the transport inside would refuse: it may not be asked at all."""

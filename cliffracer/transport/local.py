@@ -142,8 +142,8 @@ class LocalTransport(Transport):
 
     async def connect(self, on_event: Callable[[ConnectionEvent], None]) -> None:  # noqa: ARG002 - nothing happens later on
         """Connect; it cannot fail."""
-        self._connected = True
         await anyio.lowlevel.checkpoint()
+        self._connected = True
 
     def publish_nowait(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Deliver a message at once; see `Transport.publish_nowait`."""
@@ -151,9 +151,9 @@ class LocalTransport(Transport):
 
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Deliver a message; see `Transport.publish`."""
-        await anyio.lowlevel.checkpoint_if_cancelled()
+        # Before and not after: whoever is cancelled has sent nothing, even where asyncio cancels through every shield.
+        await anyio.lowlevel.checkpoint()
         self._send(subject, payload, reply, headers)
-        await anyio.lowlevel.cancel_shielded_checkpoint()
 
     async def request(
         self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout: float | None = None
@@ -186,10 +186,10 @@ class LocalTransport(Transport):
         """Subscribe at once; see `Transport.subscribe`."""
         if problem := subject_problem(subject, wildcards=True):
             raise ValueError(f"cannot subscribe to {subject!r}: {problem}")
+        await anyio.lowlevel.checkpoint()
         self._check_connected()
         subscription = _LocalSubscription(self._broker, self, subject, queue, sink)
         self._broker.add(subscription)
-        await anyio.lowlevel.checkpoint()
         return subscription
 
     async def flush(self) -> None:

@@ -254,9 +254,18 @@ async def test_pool_is_one_service_and_its_members_are_none(local):
     assert (information["description"], len(information["endpoints"])) == ("Keeps what is for sale.", 6)
 
 
-async def test_children_of_dynamic_supervisors_answer_only_to_their_name(local):
-    node = await local.start(child(Plain), Supervisor("inner", DynamicSupervisor("sessions")))
-    sessions = node.ref(SupervisorRef, "sessions")
+def make_sessions() -> DynamicSupervisor:
+    return DynamicSupervisor("sessions")
+
+
+@pytest.mark.parametrize(
+    ("below", "id"),
+    [(Supervisor("inner", DynamicSupervisor("sessions")), "sessions"), (child(make_sessions), "make_sessions")],
+    ids=["written", "made"],
+)
+async def test_children_of_dynamic_supervisors_answer_only_to_their_name(local, below, id):
+    node = await local.start(child(Plain), below)
+    sessions = node.ref(SupervisorRef, id)
     await sessions.start_child(child(Plain).replace(name="ada"))
     await sessions.start_child(pool(child(Plain).replace(name="joes"), size=2))
     assert [ping["name"] for ping in await local.all_answers("$SRV.PING")] == ["plain"]

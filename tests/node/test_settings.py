@@ -65,6 +65,10 @@ def test_variables_of_others_are_left_alone():
         ("CLIFFRACER_CALL_TIMEOUT", "soon", "CLIFFRACER_CALL_TIMEOUT='soon': "),
         ("CLIFFRACER_CALL_TIMEOUT", "-1", "CLIFFRACER_CALL_TIMEOUT: -1.0 is no number of seconds above zero"),
         ("CLIFFRACER_CALL_TIMEOUT", "inf", "CLIFFRACER_CALL_TIMEOUT: inf is no number of seconds above zero"),
+        ("CLIFFRACER_APP_VERSION", "1.4", "CLIFFRACER_APP_VERSION: '1.4' is no version; write three numbers"),
+        ("CLIFFRACER_APP_VERSION", "v1.4.0", "CLIFFRACER_APP_VERSION: 'v1.4.0' is no version"),
+        ("CLIFFRACER_APP_VERSION", "1.04.0", "CLIFFRACER_APP_VERSION: '1.04.0' is no version"),
+        ("CLIFFRACER_APP_VERSION", "1.4.0-01", "CLIFFRACER_APP_VERSION: '1.4.0-01' is no version"),
         ("CLIFFRACER_KILL_GRACE", "0", "CLIFFRACER_KILL_GRACE: 0.0 is no number of seconds above zero"),
         ("CLIFFRACER_KILL_GRACE", "inf", "CLIFFRACER_KILL_GRACE: inf is no number of seconds above zero"),
         ("CLIFFRACER_KILL_GRACE", "long", "CLIFFRACER_KILL_GRACE='long': "),
@@ -119,3 +123,10 @@ def test_node_reads_the_environment_unless_settings_are_given(monkeypatch):
     monkeypatch.setenv("CLIFFRACER_NODE_NAME", "from-environment")
     assert Node(Supervisor("tree")).name == "from-environment"
     assert Node(Supervisor("tree"), settings=Settings(node_name="given")).name == "given"
+
+
+@pytest.mark.parametrize(
+    "version", ["0.0.0", "1.4.0", "10.20.30", "1.0.0-alpha.1", "1.0.0-0a.b-c", "1.0.0-rc.1+build.007"]
+)
+def test_version_may_be_whatever_semantic_versioning_allows(version):
+    assert Settings(app_version=version).app_version == version

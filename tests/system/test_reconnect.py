@@ -254,7 +254,9 @@ async def test_connection_closed_for_good_is_rebuilt_with_all_subscriptions(make
         await until_subscribed(server, SUBSCRIPTIONS)
         await assert_all_works(node, server.url, ["before"])
         assert node.statistics()["memory"].incarnation == 1
-        assert "maximum payload violation" in node.tree().own.children[0].last_crash
+        (connection,) = [entry for entry in node.tree().own.children if entry.id == "connection"]
+        assert (connection.state, connection.incarnation, connection.crashes) == ("running", 2, 1)
+        assert "maximum payload violation" in connection.last_crash
     events = [line["event"] for line in lines]
     assert events.count("broker_closed") == 1
     assert "maximum payload violation" in next(line["error"] for line in lines if line["event"] == "broker_closed")
@@ -443,4 +445,14 @@ async def test_node_stops_in_time_while_a_connection_closed_for_good_is_not_yet_
             server.kill()
             await until(lambda: not node.is_ready)
             await anyio.sleep(0.3)
+    assert lines[-1]["event"] == "node_stopped"
+
+
+async def test_node_stops_in_time_while_the_server_holds_the_connection_and_says_nothing(make_server, log, lines):
+    server = make_server()
+    server.start()
+    with anyio.fail_after(9.0):  # 1 to drain, 5 to close the connection, and some more
+        async with running(server.url, log) as (node, _):
+            await node.suspend(node.ref(Memory))
+            server.freeze()
     assert lines[-1]["event"] == "node_stopped"

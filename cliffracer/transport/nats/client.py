@@ -106,6 +106,13 @@ class SinkClient(Client):
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
 
+    async def _process_pong(self) -> None:
+        # The stock one answers a flush that was cancelled, or is over its time; it falls over that, and its read loop
+        # ends without a word: connected, and deaf.
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     async def _attempt_reconnect(self) -> None:
         # The stock one first waits until the peer has taken what is left in the socket's buffer; a dead one never does.
         writer = getattr(self._transport, "_io_writer", None)

@@ -3,8 +3,9 @@
 # nats-py declares its own types loosely.
 # pyright: reportUnknownMemberType=false
 
+import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ from cliffracer.errors import ConnectFailed
 from cliffracer.exits import summary_of
 from cliffracer.transport.nats.options import NatsOptions, without_credentials
 
-__all__ = ["PENDING_SIZE", "abandon", "open_client"]
+__all__ = ["PENDING_SIZE", "abandon", "open_client", "to_the_end"]
 
 PENDING_SIZE = 128 * 1024 * 1024  # bytes that nats-py buffers before its `publish` would wait
 
@@ -49,22 +50,60 @@ async def open_client(
         else:
             errors.append(error)
 
+    # In a task of its own: what nats-py waits with, on Python 3.11, swallows a cancellation that comes in the same
+    # turn as the server's words.
     try:
-        with anyio.move_on_after(options.connect_timeout):
-            await client.connect(list(options.servers), error_cb=note, **callbacks, **_parameters(options))
+        opening = asyncio.create_task(
+            client.connect(list(options.servers), error_cb=note, **callbacks, **_parameters(options))
+        )
+        try:
+            await asyncio.wait({opening}, timeout=options.connect_timeout)
+        finally:
+            opening.cancel()
+            opening.add_done_callback(_ignore)
+        if opening.done():
+            opening.result()
             connected = True
     except (OSError, ValueError, ImportError, nats_errors.Error) as error:
         errors.append(error)
     finally:
         if not connected:
-            with anyio.CancelScope(shield=True):
-                await abandon(client)
+            await abandon(client)
     if not connected:
         raise ConnectFailed(_why(errors, options))
 
 
+def _ignore(opening: "asyncio.Task[None]") -> None:
+    # asyncio logs what nobody has looked at; of one that is given up, nobody will.
+    if not opening.cancelled():
+        opening.exception()
+
+
 async def abandon(client: Client) -> None:
-    """Close `client`, whatever state it is in."""
+    """Close `client`, whatever state it is in, and whoever is cancelled meanwhile."""
+    await to_the_end(_close(client))
+
+
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`, whoever is cancelled meanwhile; the cancellation comes out when it is done.
+
+    anyio's shields hold off anyio's own cancellation. asyncio's `Task.cancel()`, with which `asyncio.run` passes on
+    Ctrl-C and `asyncio.timeout` its time-outs, goes through them; but not into another task.
+    """
+    doing = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not doing.done():
+            try:
+                await asyncio.wait({doing})
+            except asyncio.CancelledError as error:
+                cancelled = error
+    doing.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _close(client: Client) -> None:
     # One that is half connected, or whose peer has gone, raises here; there is nothing left to save. It is a
     # RuntimeError where something waits to be sent, and uvloop has closed the socket.
     with anyio.move_on_after(_CLOSE_TIMEOUT):

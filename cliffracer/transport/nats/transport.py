@@ -39,7 +39,7 @@ from cliffracer.transport.contract import (
     check_size,
 )
 from cliffracer.transport.nats.client import DirectSink, SinkClient
-from cliffracer.transport.nats.opening import PENDING_SIZE, abandon, open_client
+from cliffracer.transport.nats.opening import PENDING_SIZE, abandon, open_client, to_the_end
 from cliffracer.transport.nats.options import NatsOptions, without_credentials
 
 __all__ = ["MAPPED_ERRORS", "NatsTransport"]
@@ -145,7 +145,8 @@ class NatsTransport(Transport):
                 "nats-py runs on asyncio only: use anyio.run(..., backend='asyncio'), or nats='none' to do without."
             ) from None
         self._on_event = on_event
-        client, earlier = SinkClient(), self._client
+        client, is_up = SinkClient(), False
+        earlier, earlier_inbox = self._client, self._inbox
         await open_client(client, self._options, self._note_trouble, self._callbacks(client))
         self._client = client
         # A prefix of its own: an answer to what was asked over the earlier connection is nobody's.
@@ -155,11 +156,15 @@ class NatsTransport(Transport):
             for subscription in list(self._subscriptions):
                 await self._establish(subscription)
             await self.flush()
+            await abandon(earlier)
+            is_up = True
         except (NotConnected, nats_errors.Error) as error:
             raise ConnectFailed(f"the connection to {self.url} broke as soon as it was made: {error}") from None
         finally:
-            with anyio.CancelScope(shield=True):
-                await abandon(earlier)
+            if not is_up:
+                # Back to what is lost; and what happens to this one is nobody's business.
+                self._client, self._inbox = earlier, earlier_inbox
+                await abandon(client)
 
     def _callbacks(self, client: SinkClient) -> dict[str, Any]:
         def tell(event: ConnectionEvent) -> None:
@@ -204,14 +209,16 @@ class NatsTransport(Transport):
     async def close(self) -> None:
         """Send what is buffered, and close; see `Transport.close`."""
         self._closing = True
-        with anyio.CancelScope(shield=True):
-            if self.is_connected:
-                with anyio.move_on_after(_CLOSE_TIMEOUT):
-                    try:
-                        await self.flush()
-                    except NotConnected as error:
-                        self._on_event(Trouble(f"what was still buffered may be lost: {error}"))
-            await abandon(self._client)
+        await to_the_end(self._flush_and_close())
+
+    async def _flush_and_close(self) -> None:
+        if self.is_connected:
+            with anyio.move_on_after(_CLOSE_TIMEOUT):
+                try:
+                    await self.flush()
+                except NotConnected as error:
+                    self._on_event(Trouble(f"what was still buffered may be lost: {error}"))
+        await abandon(self._client)
         self._subscriptions.clear()
         self._fail_requests("the connection was closed while the reply was awaited")
 
@@ -250,11 +257,12 @@ class NatsTransport(Transport):
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Hand a message to nats-py, once there is room; see `Transport.publish`."""
         await self._wait_for_room()
-        self.publish_nowait(subject, payload, reply=reply, headers=headers)
         self._published += 1
         if self._published % _PAUSE_EVERY == 0:
-            # nats-py never pauses by itself, and nothing leaves the process until somebody does.
-            await anyio.lowlevel.cancel_shielded_checkpoint()
+            # nats-py never pauses by itself, and nothing leaves the process until somebody does. Before and not after:
+            # whoever is cancelled has sent nothing.
+            await anyio.lowlevel.checkpoint()
+        self.publish_nowait(subject, payload, reply=reply, headers=headers)
 
     async def request(
         self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout: float | None = None
