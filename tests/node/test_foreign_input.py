@@ -75,7 +75,7 @@ class World:
         self._stranger._broker.route(subject, payload, reply, headers)
 
     def hear(self, subject: str, payload: bytes, _: str, headers: Any) -> None:
-        if subject != "$CLIFFRACER.nodes":  # now and then the node asks who is there
+        if not (subject == "$CLIFFRACER.nodes" and self.node.id.encode() in payload):  # it asks who is there
             self.heard.append((subject, payload, headers))
 
     async def ask(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> Response:
