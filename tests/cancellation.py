@@ -66,11 +66,11 @@ async def cancel_everywhere(
     """Run `operation` again and again, cancelled one checkpoint later each time, until it ends before that.
 
     After each time the cancellation has come out, or the operation has ended with `result` in spite of it, because all
-    that was left to do was shielded; there are as many tasks as before; and `check` finds nothing wrong.
+    that was left to do was shielded; `check` finds nothing wrong; and there are as many tasks as before.
 
     Args:
         operation: What to cancel; does the same each time.
-        check: Fails if something is left behind, or does not work any more.
+        check: Fails if something is left behind, or does not work any more. Undoes what was done.
         by: How.
         result: What `operation` returns if it gets that far.
 
@@ -84,9 +84,9 @@ async def cancel_everywhere(
             outcome, taken = await (_by_scope if by == "scope" else _by_task)(operation, at)
         assert outcome in ("cancelled", result), f"cancelled at checkpoint {at} it ended with {outcome!r}"
         try:
-            await _wait_for_tasks(before)
             with anyio.fail_after(_PATIENCE):
                 await check()
+            await _wait_for_tasks(before)
         except BaseException as error:
             error.add_note(f"after a cancellation by {by} at checkpoint {at} of {taken}; outcome: {outcome!r}")
             raise
