@@ -373,11 +373,16 @@ class FaultyTransport(Transport):
 
     async def close(self) -> None:
         """Wait a while for what is held back, and close; see `Transport.close`."""
-        if self._line is _Line.UP:
-            with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True) as patience:
-                await self._lanes["out"].wait_gone()
-            if patience.cancelled_caught:
-                self._on_event(Trouble(f"{len(self._lanes['out'])} messages that were held back are lost"))
+        try:
+            if self._line is _Line.UP:
+                with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True) as patience:
+                    await self._lanes["out"].wait_gone()
+                if patience.cancelled_caught:
+                    self._on_event(Trouble(f"{len(self._lanes['out'])} messages that were held back are lost"))
+        finally:
+            await self._close_now()
+
+    async def _close_now(self) -> None:
         self._line = _Line.CLOSED
         self._counts["lost"] += sum(lane.clear() for lane in self._lanes.values())
         self._fail_requests()
