@@ -80,7 +80,7 @@ def test_schemas_names_documentation_and_refusals_of_the_stubs_are_those_of_the_
 def test_stubs_are_right_for_strict_type_checkers(client, path, tree, tmp_path):
     written = client(path, tree)
     run(sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, str(written))
-    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard", "include": ["client.py"]}')
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "include": ["client.py"]}')
     run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--project", str(tmp_path))
 
 
