@@ -244,6 +244,8 @@ def _factory(factory: Any, scope: Scope) -> str | None:
     """Return the source of what makes a default; None if that is code of the class's own team."""
     if factory in _FACTORIES:
         return scope.use("builtins", factory.__name__)
+    if get_origin(factory) in _FACTORIES:
+        return annotation(factory, scope, at_once=True)
     if is_own_class(factory):
         return scope.of(factory, first=True)
     return None
