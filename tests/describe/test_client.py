@@ -179,6 +179,19 @@ def test_two_types_of_one_name_get_two_names():
     assert "class Order_test_client(Struct):\n    b: str" in text
 
 
+def test_two_actor_classes_of_one_name_keep_their_addresses():
+    def shop(name):
+        class Shop(Actor, name=name):
+            @call
+            async def look(self) -> int: ...
+
+        return Shop
+
+    text = client_of(Supervisor("shops", child(shop("east")), child(shop("west"))))
+    assert 'class Shop(Actor, name="east"):' in text
+    assert 'class Shop_test_client(Actor, name="west"):' in text
+
+
 # What has no words
 
 
