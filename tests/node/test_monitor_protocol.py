@@ -424,6 +424,7 @@ async def test_what_is_no_word_is_logged_and_changes_nothing(node_of, lines):
 async def test_nobody_to_monitor_is_told_at_once_and_a_broker_that_is_away_is_waited_for(node_of):
     async with node_of("a") as a, node_of("b", "w") as b:
         nobody, _ = monitor(a, "nobody")
+        await anyio.sleep(0.1)
         await a.wire.cut()
         told, _ = monitor(a, "w")
         await anyio.sleep(30)
