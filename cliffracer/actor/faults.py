@@ -14,11 +14,12 @@ __all__ = ["crash_of", "is_outside_force", "leaving_in"]
 def is_outside_force(error: BaseException) -> bool:
     """Tell whether `error` ends the task or the process from outside, and is no fault of the code it passed through.
 
-    A CancelledError that nobody asked for is a fault, like any other exception.
+    A CancelledError that nobody asked for is a fault, like any other exception; so is what is no `Exception`, such as
+    the panic of an extension module.
     """
     if isinstance(error, anyio.get_cancelled_exc_class()):
         return anyio.current_effective_deadline() == -inf
-    return leaving_in(error) is not None or not isinstance(error, Exception | BaseExceptionGroup)
+    return leaving_in(error) is not None or isinstance(error, GeneratorExit)
 
 
 def leaving_in(error: BaseException | None) -> BaseException | None:

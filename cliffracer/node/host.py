@@ -57,7 +57,7 @@ class NodeHost:
         self.replies = Replies(transport, self, settings.inboxes())
         self.peers = Peers(transport, self._prefix, self.me, settings.node_timeout, self.timers.clock, log)
         self.monitors = Monitors(transport, self._prefix, self.peers, self.replies, self._find_incarnation)
-        self.intake = Intake(transport, self.replies, self, self._prefix, self.monitors.take_question)
+        self.intake = Intake(transport, self.replies, self, self._prefix, self.monitors.theirs.take_question)
         self._correlation_prefix = token_hex(4)
         self._correlations = count(1)
 

@@ -21,6 +21,7 @@ from cliffracer.errors import (
     NoActor,
     UnknownHandler,
 )
+from cliffracer.exits import summary_of
 from cliffracer.node.monitors import MONITOR
 from cliffracer.node.replies import RemoteReply, Replies
 from cliffracer.observe.logs import Throttle, shortened
@@ -165,7 +166,8 @@ class _Door:
             if headers is not None:
                 unpack_context(headers, message, self._clock())
         except ValueError as error:
-            return self._refuse(InvalidMessage(message.target, shortened(str(error))), subject, payload, reply)
+            invalid = InvalidMessage(message.target, shortened(str(error)))
+            return self._refuse(invalid, subject, payload, reply, error.__cause__)
         message.correlation = message.correlation or self._host.new_correlation()
         try:
             cell = self._cell.cell_for(message)
@@ -202,7 +204,8 @@ class _Door:
                 if headers is not None:
                     unpack_context(headers, message, clock())
             except ValueError as error:
-                self._refuse(InvalidMessage(f"{cell.name}.{name}", shortened(str(error))), subject, payload, "")
+                invalid = InvalidMessage(f"{cell.name}.{name}", shortened(str(error)))
+                self._refuse(invalid, subject, payload, "", error.__cause__)
             else:
                 self._take_event(message)
 
@@ -222,11 +225,14 @@ class _Door:
         elif (dropped := cell.queue.put_or_drop(message)) is not None:
             cell.report_drops((dropped,), cell.queue.options.when_full)
 
-    def _refuse(self, error: CallError, subject: str, payload: bytes, reply: str) -> None:
+    def _refuse(
+        self, error: CallError, subject: str, payload: bytes, reply: str, cause: BaseException | None = None
+    ) -> None:
+        """Answer that a message is refused; `cause` is for the log alone."""
         if reply:
             RemoteReply(self._replies, reply, error.target, wire_of(payload)).fail(error)
         if isinstance(error, InvalidMessage | UnknownHandler):
-            self._reject(subject, error.detail)
+            self._reject(subject, error.detail if cause is None else f"{error.detail}: {summary_of(cause)}")
 
     def _reject(self, subject: str, problem: str) -> None:
         self._cell.rejected += 1

@@ -75,7 +75,8 @@ class World:
         self._stranger._broker.route(subject, payload, reply, headers)
 
     def hear(self, subject: str, payload: bytes, _: str, headers: Any) -> None:
-        self.heard.append((subject, payload, headers))
+        if not (subject == "$CLIFFRACER.nodes" and self.node.id.encode() in payload):  # it asks who is there
+            self.heard.append((subject, payload, headers))
 
     async def ask(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> Response:
         return await self._stranger.request(subject, payload, headers=headers, timeout=5.0)
@@ -351,19 +352,18 @@ async def test_question_for_the_end_of_an_actor_that_is_none_is_refused():
 
 
 @pytest.mark.anyio
-async def test_foreign_text_cannot_forge_or_hide_lines_of_the_log(tmp_path):
+async def test_foreign_text_cannot_forge_lines_of_the_log_or_talk_to_the_terminal(tmp_path):
     evil = b'{"x\\n00:00:00 [critical ] node_failed \\u001b[2J\\u001b[31m": 1}'
     for form in ("console", "json"):
-        path = tmp_path / f"{form}.log"
-        with path.open("w") as stream:
-            async with world(make_logger("info", form, stream)) as here:
-                response = await here.ask("ledger.put", evil)
-                assert code_of(response) == "invalid_message"
-                here.send("ledger.\x1b[2J", GOOD)
-        text = path.read_text()
-        assert "unknown field" in text
-        assert "\x1b" not in text
-        assert not [line for line in text.splitlines() if line.startswith("00:00:00 [critical")]
+        for subject, payload in (("ledger.put", evil), ("ledger.\x1b[2J", GOOD)):
+            path = tmp_path / "lines.log"
+            with path.open("w") as stream:
+                async with world(make_logger("info", form, stream)) as here:
+                    here.send(subject, payload)
+            text = path.read_text()
+            assert "message_rejected" in text
+            assert "\x1b" not in text
+            assert not [line for line in text.splitlines() if line.startswith("00:00:00 [critical")]
 
 
 # Anything at all

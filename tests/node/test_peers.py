@@ -151,4 +151,4 @@ async def test_monitor_that_was_taken_away_brings_no_down(node_of):
         await b.ref(Worker).crash()
         await anyio.sleep(10)
         assert downs(heard) == []
-        assert b._life.host.monitors._theirs == {}
+        assert b._life.host.monitors.theirs.askers[a.id].numbers() == []

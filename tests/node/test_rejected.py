@@ -25,7 +25,6 @@ class Depot(Actor):
     async def on_parcel(self, parcel: Parcel) -> None: ...
 
 
-@pytest.mark.xfail(reason="node/intake.py does not log the cause that the codec chains to its ValueError")
 @pytest.mark.parametrize(
     ("subject", "payload"), [("depot.take", b'{"parcel":{"sku":"A1"}}'), ("parcels", b'{"sku":"A1"}')]
 )

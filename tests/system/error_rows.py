@@ -26,6 +26,10 @@ class QuotaExceeded(Refusal):
         super().__init__(f"at most {limit} {unit}", data={"limit": limit})
 
 
+class Panic(BaseException):
+    """As an extension module raises it: no Exception."""
+
+
 class Counted(Actor):
     def __init__(self) -> None:
         STARTS[type(self).__name__] = STARTS.get(type(self).__name__, 0) + 1
@@ -70,6 +74,10 @@ class Desk(Counted):
     @call
     async def crash(self) -> None:
         raise FileNotFoundError(2, "No such file or directory", SECRET)
+
+    @call
+    async def panic(self) -> None:
+        raise Panic(SECRET)
 
     @call
     async def huge(self) -> str:

@@ -66,6 +66,7 @@ class Report(NamedTuple):
         subscriptions: How many the server knew of before.
         subscribed: Seconds from the server's return until it knew of all of them again.
         lost: Subscriptions that did not come back.
+        connections: How many the node has in the end.
         incarnations: Of the actors, in the end.
         counted: Calls that the actors have counted.
         heard_before: Events that the actors had heard when the server went.
@@ -81,6 +82,7 @@ class Report(NamedTuple):
     subscriptions: int
     subscribed: float
     lost: set[tuple[str, str]]
+    connections: int
     incarnations: set[int]
     counted: int
     heard_before: int
@@ -151,8 +153,10 @@ async def run_once(server: Server, outage: Outage, log: Logger) -> Report:
         await anyio.sleep(2.0)
         calls = await load.finish()
         statistics = node.statistics().values()
+        known = await anyio.to_thread.run_sync(server.connections)
+        connections = sum(one.get("name") == NODE for one in known)
         return Report(
-            outage, calls, began, ended, noticed, ready, len(before), subscribed, lost,
+            outage, calls, began, ended, noticed, ready, len(before), subscribed, lost, connections,
             {one.incarnation for one in statistics}, await _counted(node), heard_before, await _heard(node),
         )  # fmt: skip
 
@@ -189,6 +193,7 @@ def problems_of(report: Report) -> list[str]:
         "the node did not notice in time": report.noticed is None or report.noticed > report.outage.noticed_within,
         f"subscriptions did not come back: {sorted(report.lost)}": bool(report.lost),
         f"calls failed slowly, or with something else: {report.strange[:5]}": bool(report.strange),
+        f"the node has {report.connections} connections": report.connections != 1,
         "no call was answered after the server was back": report.first_answer is None,
         f"an actor was restarted: incarnations {report.incarnations}": report.incarnations != {1},
         f"{report.answered} calls answered and only {report.counted} counted": report.counted < report.answered,

@@ -194,6 +194,7 @@ ROWS = [
         crashed="Lenient"),
     Row("exception that is an answer", lambda w: w.ref(Lenient).open(), Refusal, "file_not_found_error"),
     Row("exception", lambda w: w.ref(Desk).crash(), ActorCrashed, "incident", crashed="Desk"),
+    Row("exception that is no Exception", lambda w: w.ref(Desk).panic(), ActorCrashed, "incident", crashed="Desk"),
     Row("message that does not decode", lambda w: w.ref(OldDesk).add("one"), InvalidMessage, "at `$.number`"),
     Row("answer that does not decode", lambda w: w.ref(OldDesk).text_for(1), InvalidMessage, "the answer does not fit"),
     Row("unknown handler", lambda w: w.ref(OldDesk).gone(), UnknownHandler, "it has add, crash"),
@@ -277,7 +278,9 @@ async def test_refusal_brings_its_code_and_its_data(world, kind, code, data):
     assert (refusal.value.code, refusal.value.data) == (code, data)
 
 
-@pytest.mark.parametrize(("actor", "handler"), [(Desk, "crash"), (Lenient, "open"), (Lenient, "crash_on_a_failure")])
+@pytest.mark.parametrize(
+    ("actor", "handler"), [(Desk, "crash"), (Desk, "panic"), (Lenient, "open"), (Lenient, "crash_on_a_failure")]
+)
 async def test_incident_that_the_caller_is_told_stands_in_the_log_of_the_other_node_with_the_whole_story(
     world, actor, handler
 ):

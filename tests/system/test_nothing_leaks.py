@@ -139,6 +139,7 @@ def _telling(text: str) -> list[Callable[[], BaseException]]:
         lambda: Wordy("no"),
         lambda: Mute(text),
         lambda: _with_note(text),
+        lambda: type("Panic", (BaseException,), {})(text),
         lambda: msgspec.ValidationError(text),
     ]  # fmt: skip
 
