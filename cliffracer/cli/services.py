@@ -190,7 +190,7 @@ def _instance_title(statistics: Statistics) -> str:
     data = statistics.endpoints[0].data
     return (
         f"{head}\nmailbox {_mailbox([data])}, {data.in_hand} in hand, {data.expired} expired, "
-        f"{data.rejected} rejected, {data.restarts} restarts"
+        f"{data.rejected} rejected, {data.turned_away} turned away, {data.restarts} restarts"
     )
 
 

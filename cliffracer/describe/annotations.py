@@ -12,14 +12,14 @@ import types
 import typing
 import uuid
 from collections.abc import Iterable
-from typing import Any, NewType, TypeVar, cast, get_args, get_origin, is_typeddict
+from typing import Any, NewType, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
 from cliffracer.describe.names import Scope, Unwritable
 
-__all__ = ["annotation", "is_named_tuple", "is_own_class", "literal", "literal_of", "type_arguments"]
+__all__ = ["annotation", "is_named_tuple", "is_own_class", "is_typed_dict", "literal", "literal_of", "type_arguments"]
 
 _BUILTINS = (bool, int, float, str, bytes, bytearray, memoryview, object)
 _CONTAINERS: dict[Any, int] = {list: 1, set: 1, frozenset: 1, tuple: -1, dict: 2}  # with the number of arguments
@@ -131,8 +131,16 @@ def is_own_class(cls: Any) -> bool:
         return False
     one: Any = cls
     return (
-        issubclass(one, Struct | enum.Enum) or dataclasses.is_dataclass(one) or is_typeddict(one) or is_named_tuple(one)
+        issubclass(one, Struct | enum.Enum)
+        or dataclasses.is_dataclass(one)
+        or is_typed_dict(one)
+        or is_named_tuple(one)
     )
+
+
+def is_typed_dict(cls: Any) -> bool:
+    """Tell whether `cls` is a `TypedDict`, of `typing` or of `typing_extensions`."""
+    return issubclass(cls, dict) and hasattr(cast("object", cls), "__total__")
 
 
 def is_named_tuple(cls: Any) -> bool:

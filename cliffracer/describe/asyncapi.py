@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 _CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack"}
 _BINDING_VERSION = "0.1.0"
+_FIX = "give it types and defaults that JSON can hold, and each class a name of its own."
 _MAX_QUEUE = 255  # characters; what the binding allows
 
 
@@ -201,15 +202,16 @@ class _Document:
 
     def _fill_payloads(self) -> dict[str, Json]:
         """Give each message its schema, and return the schemas that they refer to."""
+        prefix = "#/components/schemas/"
         for _, value_type, label, where in self._payloads:
             try:
-                components_of([value_type], "")
+                components_of([value_type], prefix)
             except (TypeError, ValueError) as error:
-                raise DefinitionError(
-                    where, f"{label} has no schema: {error}.", "give it types and defaults that JSON can hold."
-                ) from None
-        types = [value_type for _, value_type, _, _ in self._payloads]
-        schemas, components = components_of(types, "#/components/schemas/")
+                raise DefinitionError(where, f"{label} has no schema: {error}.", _FIX) from None
+        try:
+            schemas, components = components_of([value_type for _, value_type, _, _ in self._payloads], prefix)
+        except TypeError as error:
+            raise DefinitionError(self._offers.tree, f"the tree has no schema: {error}.", _FIX) from None
         for (message, *_), schema in zip(self._payloads, schemas, strict=True):
             message["payload"] = draft_07(schema)
         return {name: draft_07(components[name]) for name in sorted(components)}

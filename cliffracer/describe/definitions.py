@@ -7,9 +7,10 @@ import dataclasses
 import enum
 import inspect
 import keyword
+import re
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, NewType, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Generic, NewType, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -19,6 +20,7 @@ from cliffracer.describe.annotations import (
     annotation,
     is_named_tuple,
     is_own_class,
+    is_typed_dict,
     literal,
     literal_of,
     type_arguments,
@@ -98,7 +100,7 @@ def _define(value: Any, name: str, scope: Scope) -> list[str]:
         return _struct(value, name, scope)
     if issubclass(value, enum.Enum):
         return _enum(value, name, scope)
-    if is_typeddict(value):
+    if is_typed_dict(value):
         return _typed_dict(value, name, scope)
     if is_named_tuple(value):
         return _named_tuple(value, name, scope)
@@ -110,14 +112,18 @@ def docstring(text: str | None, indent: str) -> list[str]:
     text = tidy(text)
     if not text:
         return []
-    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    if escaped.endswith('"'):
-        escaped = f'{escaped[:-1]}\\"'
+    stem = text.rstrip('"')
+    escaped = stem.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + '\\"' * (len(text) - len(stem))
+    escaped = re.sub(r"[^\n -~]", lambda found: _printable(found[0]), escaped)
     first, *rest = escaped.split("\n")
     lines = [f'{indent}"""{first}', *(f"{indent}{line}" if line else "" for line in rest)]
     if rest:
         return [*lines, f'{indent}"""']
     return [f'{lines[0]}"""']
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def _type_variable(variable: TypeVar, name: str, scope: Scope) -> str:
@@ -150,8 +156,17 @@ def _bases(cls: type, scope: Scope) -> list[str]:
 
 
 def _own_types(cls: type) -> dict[str, Any]:
-    hints = get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
+    if odd := [name for name in hints if not name.isidentifier() or keyword.iskeyword(name)]:
+        raise Unwritable(f"its field {odd[0]!r} is no name")
     return {name: hints[name] for name in inspect.get_annotations(cls)}
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls, include_extras=True)
+    except (NameError, AttributeError, TypeError) as error:
+        raise Unwritable(f"an annotation cannot be resolved: {error}") from None
 
 
 # Structs
@@ -221,7 +236,7 @@ def _struct_field(cls: type[Struct], field: msgspec.structs.FieldInfo, kind: Any
     return f"    {field.name}: {text} = {plain}"
 
 
-_EMPTY: dict[Any, str] = {list: "[]", dict: "{}"}
+_EMPTY: dict[Any, str] = {list: "[]", dict: "{}", set: "set()"}
 _FACTORIES = (list, dict, set, frozenset, bytearray, tuple, str, bytes, int, float, bool)
 
 
@@ -229,6 +244,8 @@ def _factory(factory: Any, scope: Scope) -> str | None:
     """Return the source of what makes a default; None if that is code of the class's own team."""
     if factory in _FACTORIES:
         return scope.use("builtins", factory.__name__)
+    if get_origin(factory) in _FACTORIES:
+        return annotation(factory, scope, at_once=True)
     if is_own_class(factory):
         return scope.of(factory, first=True)
     return None
@@ -274,6 +291,8 @@ def _dataclass_field(field: "dataclasses.Field[Any]", kind: Any, scope: Scope) -
         factory = _factory(field.default_factory, scope)
         if factory is None:
             return f"    {_left_out(field.name, text, scope)}"
+        if get_origin(kind) is field.default_factory:  # `list[str]`: a bare list is nothing for strict checkers
+            factory = annotation(kind, scope, at_once=True)
         arguments.insert(0, f"default_factory={factory}")
     if not arguments:
         return f"    {field.name}: {text}"
@@ -301,7 +320,7 @@ def _typed_dict(cls: Any, name: str, scope: Scope) -> list[str]:
     assert isinstance(info, TypedDictType)
     required = {field.name: field.required for field in info.fields}
     base = scope.use("typing", "TypedDict")
-    texts = {key: annotation(_plain(kind), scope) for key, kind in get_type_hints(cls, include_extras=True).items()}
+    texts = {key: annotation(_plain(kind), scope) for key, kind in _hints(cls).items()}
     for key, text in texts.items():
         if not required[key]:
             texts[key] = f"{scope.use('typing', 'NotRequired')}[{text}]"
@@ -324,7 +343,7 @@ def _plain(kind: Any) -> Any:
 
 
 def _named_tuple(cls: Any, name: str, scope: Scope) -> list[str]:
-    hints = get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     variables = ", ".join(annotation(one, scope, at_once=True) for one in type_arguments(cls))
     bases = [scope.use("typing", "NamedTuple")]
     bases += [f"{scope.use('typing', 'Generic')}[{variables}]"] if variables else []

@@ -2,6 +2,7 @@
 
 import builtins
 import keyword
+import re
 from typing import Any, NamedTuple, TypeVar
 
 __all__ = ["Names", "Scope", "Unwritable", "Wanted", "identity_of"]
@@ -91,7 +92,7 @@ class Names:
         if not wanted.isidentifier() or wanted in self._taken:
             # Two teams may each have an Order: the second one is called after its module, too.
             stem = f"{wanted}_{value.__module__.rpartition('.')[2].strip('_')}"
-            wanted = "".join(letter if letter.isidentifier() or letter.isdigit() else "_" for letter in stem)
+            wanted = re.sub(r"\W|^(?=\d)", "_", stem)
         name, number = wanted, 1
         while name in self._taken:
             number += 1

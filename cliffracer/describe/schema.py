@@ -17,12 +17,9 @@ def schema_of(value_type: Any) -> Schema:
     """Return the schema of a type, complete in itself, of the dialect 2020-12.
 
     Raises:
-        TypeError: There is none, for a default value of it cannot be encoded.
+        TypeError: There is none: a default value of it cannot be encoded, or two classes in it cannot be told apart.
     """
-    schema = msgspec.json.schema(value_type)
-    components = schema.pop("$defs", {})
-    names = _short_names(components)
-    (schema,), components = _tidied([schema], components, names, "#/$defs/")
+    (schema,), components = components_of([value_type], "#/$defs/")
     return {**schema, "$defs": components} if components else schema
 
 
@@ -36,7 +33,10 @@ def components_of(types: Sequence[Any], prefix: str) -> tuple[list[Schema], dict
     Raises:
         TypeError: There is none for one of them.
     """
-    schemas, components = msgspec.json.schema_components(types, ref_template=f"{prefix}{{name}}")
+    try:
+        schemas, components = msgspec.json.schema_components(types, ref_template=f"{prefix}{{name}}")
+    except KeyError as error:
+        raise TypeError(f"there are two classes that are both called {error}, in one module") from None
     return _tidied(schemas, components, _short_names(components), prefix)
 
 
@@ -50,7 +50,12 @@ def tidy(text: str | None) -> str:
 
     Two classes with the same docstring say the same, wherever they stand.
     """
-    return re.sub(r"[ \t]+$", "", inspect.cleandoc(text or ""), flags=re.MULTILINE)
+    tidied, text = text or "", None
+    while tidied != text:  # what is tidy stays as it is
+        text = tidied
+        cleaned = inspect.cleandoc(text.replace("\r", "\n").replace("\t", "    "))
+        tidied = re.sub(r"[^\S\n]+$", "", cleaned, flags=re.MULTILINE)
+    return tidied
 
 
 # Where there are schemas inside a schema. What stands elsewhere, a default or an example, only looks like one.
@@ -88,6 +93,8 @@ def _tidied(
     def change(schema: Schema) -> Schema:
         if isinstance(schema.get("description"), str):
             schema["description"] = tidy(schema["description"])
+            if not schema["description"]:
+                del schema["description"]
         if isinstance(schema.get("default"), float) and not isfinite(schema["default"]):
             del schema["default"]  # it is one, but JSON has no word for it
         if "$ref" in schema:

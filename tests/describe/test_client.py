@@ -80,7 +80,7 @@ def test_schemas_names_documentation_and_refusals_of_the_stubs_are_those_of_the_
 def test_stubs_are_right_for_strict_type_checkers(client, path, tree, tmp_path):
     written = client(path, tree)
     run(sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, str(written))
-    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard", "include": ["client.py"]}')
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "include": ["client.py"]}')
     run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--project", str(tmp_path))
 
 
@@ -177,6 +177,19 @@ def test_two_types_of_one_name_get_two_names():
     assert "class Order(Struct):\n    a: int" in text
     assert "async def two(self, order: Order_test_client) -> None" in text
     assert "class Order_test_client(Struct):\n    b: str" in text
+
+
+def test_two_actor_classes_of_one_name_keep_their_addresses():
+    def shop(name):
+        class Shop(Actor, name=name):
+            @call
+            async def look(self) -> int: ...
+
+        return Shop
+
+    text = client_of(Supervisor("shops", child(shop("east")), child(shop("west"))))
+    assert 'class Shop(Actor, name="east"):' in text
+    assert 'class Shop_test_client(Actor, name="west"):' in text
 
 
 # What has no words

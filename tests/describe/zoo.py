@@ -121,6 +121,7 @@ class Everything(Struct, kw_only=True, omit_defaults=True, order=True):
     none: tuple[()] = ()
     sequence: collections.abc.Sequence[int] = ()
     mapping: typing.Mapping[str, int] = field(default_factory=dict)
+    typed: list[Colour] = field(default_factory=list[Colour])
     some: typing.AbstractSet[int] | None = None
     raw: msgspec.Raw
     maybe: int | UnsetType = UNSET
