@@ -104,15 +104,19 @@ class Life:
                 except Exception as error:  # noqa: BLE001 - the block's own; it goes on below, where no group wraps it
                     raised = error
                 finally:
-                    await self._stop()
+                    # In a task of its own: a shield holds off anyio's cancellation, but not asyncio's `Task.cancel()`
+                    # of who waits here; that would leave the tree running, and the group waiting for it for ever.
+                    tasks.start_soon(self._stop)
         finally:
             self.is_running = False
-            with anyio.CancelScope(shield=True):
-                if not self._stop_scope.cancel_called:
-                    self._must_end_within(_CLOSING)
-                await self._transport.close()
-            if connected:
-                self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
+            try:
+                with anyio.CancelScope(shield=True):
+                    if not self._stop_scope.cancel_called:
+                        self._must_end_within(_CLOSING)
+                    await self._transport.close()
+            finally:
+                if connected:
+                    self._log.info("node_stopped", reason=str(self._failure or raised or "done"))
         if self._failure is not None:
             raise self._failure from raised
         if raised is not None:

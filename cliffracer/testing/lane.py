@@ -20,9 +20,10 @@ class Parcel:
     step in its own time, and says `Lane.gone` just before.
     """
 
-    __slots__ = ("deliver", "owner", "released")
+    __slots__ = ("deliver", "owner", "released", "subject")
 
-    def __init__(self, deliver: Callable[[], None] | None, owner: object = None) -> None:
+    def __init__(self, subject: str, deliver: Callable[[], None] | None, owner: object = None) -> None:
+        self.subject = subject
         self.deliver = deliver
         self.owner = owner
         """Whose it is: the subscription that it arrives at."""
@@ -96,12 +97,12 @@ class Lane:
                 self._awaited = parcel
                 parcel.released.set()
 
-    async def pass_through(self, verdict: Verdict) -> None:
+    async def pass_through(self, subject: str, verdict: Verdict) -> None:
         """Wait for as long as `verdict` says; what is done next, before any wait, comes in its order.
 
         Cancellation: it is held back no longer, and goes nowhere.
         """
-        parcel = Parcel(None)
+        parcel = Parcel(subject, None)
         self.hold(parcel, verdict)
         assert parcel.released is not None
         try:
@@ -118,11 +119,15 @@ class Lane:
         if news is not None:
             news.set()
 
-    async def wait_gone(self, owner: object = None) -> None:
-        """Wait until nothing is held back, or nothing of one owner."""
-        while any(owner is None or parcel.owner is owner for parcel in self._held):
+    async def wait_gone(self, which: Callable[[Parcel], bool] = lambda _: True) -> None:
+        """Wait until nothing is held back of what `which` says."""
+        while self.holds(which):
             self._news = self._news or anyio.Event()
             await self._news.wait()
+
+    def holds(self, which: Callable[[Parcel], bool]) -> bool:
+        """Tell whether something is held back of what `which` says."""
+        return any(which(parcel) for parcel in self._held)
 
     def __len__(self) -> int:
         """The number of messages that are held back."""

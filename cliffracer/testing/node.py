@@ -125,7 +125,7 @@ class TestNode(Node):
     @property
     def is_settled(self) -> bool:
         """Whether there is nothing to do; see `settle`."""
-        return not self.busy() and not self.wire.statistics().held
+        return not self.busy() and self.wire.is_empty
 
     def busy(self) -> list[str]:
         """Return the names of the actors that have something to do."""

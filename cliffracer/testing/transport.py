@@ -177,10 +177,15 @@ class FaultyTransport(Transport):
         held = sum(map(len, self._lanes.values()))
         return FaultStatistics(**self._counts, held=held, cuts=self._age)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held back, in either direction, but for what nodes have to say to each other."""
+        return not any(lane.holds(_is_a_users) for lane in self._lanes.values())
+
     async def wait_empty(self) -> None:
-        """Wait until nothing is held back, in either direction."""
+        """Wait until nothing is held back, in either direction, but for what nodes have to say to each other."""
         for lane in self._lanes.values():
-            await lane.wait_gone()
+            await lane.wait_gone(_is_a_users)
 
     # As a transport
 
@@ -298,7 +303,7 @@ class FaultyTransport(Transport):
             else:
                 self._counts["sent"] += 1
 
-        self._lanes["out"].hold(Parcel(send), verdict)
+        self._lanes["out"].hold(Parcel(subject, send), verdict)
 
     def _lose(self, why: str) -> None:
         self._counts["lost"] += 1
@@ -327,7 +332,7 @@ class FaultyTransport(Transport):
         if verdict.is_dropped:
             await anyio.sleep_forever()
         if verdict.is_held:
-            await self._lanes["out"].pass_through(verdict)
+            await self._lanes["out"].pass_through(subject, verdict)
         for _ in range(verdict.copies - 1):
             self._inner.publish_nowait(subject, payload, headers=headers)
             self._counts["sent"] += 1
@@ -338,7 +343,7 @@ class FaultyTransport(Transport):
         if verdict.is_dropped:
             await anyio.sleep_forever()
         if verdict.is_held:
-            await self._lanes["in"].pass_through(verdict)
+            await self._lanes["in"].pass_through(subject, verdict)
         self._counts["received"] += 1
         return response
 
@@ -373,11 +378,16 @@ class FaultyTransport(Transport):
 
     async def close(self) -> None:
         """Wait a while for what is held back, and close; see `Transport.close`."""
-        if self._line is _Line.UP:
-            with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True) as patience:
-                await self._lanes["out"].wait_gone()
-            if patience.cancelled_caught:
-                self._on_event(Trouble(f"{len(self._lanes['out'])} messages that were held back are lost"))
+        try:
+            if self._line is _Line.UP:
+                with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True) as patience:
+                    await self._lanes["out"].wait_gone()
+                if patience.cancelled_caught:
+                    self._on_event(Trouble(f"{len(self._lanes['out'])} messages that were held back are lost"))
+        finally:
+            await self._close_now()
+
+    async def _close_now(self) -> None:
         self._line = _Line.CLOSED
         self._counts["lost"] += sum(lane.clear() for lane in self._lanes.values())
         self._fail_requests()
@@ -431,12 +441,12 @@ class FaultyTransport(Transport):
             except Exception as error:  # noqa: BLE001 - the event loop calls this: nobody is there to take it
                 self._on_event(Trouble(f"a message to {message[0]!r} was lost to its sink: {summary_of(error)}"))
 
-        self._lanes["in"].hold(Parcel(deliver, subscription), verdict)
+        self._lanes["in"].hold(Parcel(message[0], deliver, subscription), verdict)
 
     async def drained(self, subscription: "_FaultySubscription") -> None:
         """Wait until what has arrived for a subscription has been given to its sink."""
         if self._lanes:
-            await self._lanes["in"].wait_gone(subscription)
+            await self._lanes["in"].wait_gone(lambda parcel: parcel.owner is subscription)
 
     def forget(self, subscription: "_FaultySubscription") -> None:
         """Do not bring it back after a cut."""
@@ -450,6 +460,11 @@ class FaultyTransport(Transport):
     def age(self) -> int:
         """How often the line was cut; what was on its way before that arrives no more."""
         return self._age
+
+
+def _is_a_users(parcel: Parcel) -> bool:
+    # Nodes talk without a pause, on subjects with a token that begins so.
+    return not any(token.startswith("$") for token in parcel.subject.split("."))
 
 
 class _FaultySubscription(Subscription):
