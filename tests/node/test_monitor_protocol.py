@@ -18,6 +18,7 @@ from cliffracer import (
     Supervisor,
     child,
 )
+from cliffracer.errors import RequestTimeout
 from cliffracer.node.monitors.words import for_others
 from cliffracer.testing import Faults, FaultyTransport
 from cliffracer.transport.local import LocalBroker, LocalTransport
@@ -122,6 +123,28 @@ async def test_end_of_a_replica_whose_answer_came_too_late_is_not_that_of_the_on
         await kill(second, "w")
         await anyio.sleep(0.1)
         assert told == [(Killed(), 1, second.name)]
+
+
+async def test_question_that_is_asked_twice_is_watched_once(node_of):
+    async with node_of("a") as a, node_of("b", "w") as b:
+        b.wire.faults.drop("w.$monitor", direction="out", times=1)
+        _, end = monitor(a, "w")
+        await anyio.sleep(3)
+        watchers = b._life.host.find_process_of("w")._watchers
+        assert len(watchers) == 1
+        end()
+        await anyio.sleep(0.1)
+        assert watchers == []
+
+
+async def test_question_of_a_node_that_has_left_is_not_answered_and_nothing_is_watched_for_it(node_of):
+    async with node_of("b", "w") as b:
+        stranger = LocalTransport(b.wire._inner._broker)
+        await stranger.connect(lambda _: None)
+        stranger.publish_nowait("$CLIFFRACER.nodes", b'{"type":"bye","id":"x","name":"x"}')
+        with pytest.raises(RequestTimeout):
+            await stranger.request("w.$monitor", b'{"id":"x","name":"x","monitor":1}', timeout=1)
+        assert b._life.host.monitors.theirs.askers == {}
 
 
 async def test_monitor_asks_another_replica_if_the_first_one_dies_before_it_answers(node_of):
@@ -278,6 +301,8 @@ async def test_loop_that_was_blocked_longer_than_the_timeout_takes_nobody_for_go
         host = a._life.host
         skipped, clock = 30.0, host.peers._clock
         host.peers._clock = lambda: clock() + skipped
+        with a.wire.faults.drop("$CLIFFRACER.nodes", direction="in"):
+            await anyio.sleep(1.0)
         await anyio.sleep(1.1)
         assert (told, changes) == ([], [])
         assert [node.name for node in b.nodes()] == ["a"]
@@ -344,10 +369,13 @@ async def test_child_that_sends_questions_and_notices_may_crash_and_the_next_one
             await anyio.sleep(TIMEOUT - 1)
             await kill(b, "w")
             await anyio.sleep(1)
+            assert "child_crashed" in [line["event"] for line in lines]
+            between, _ = monitor(b, "nobody")
         del host.monitors.theirs.count_round
         await anyio.sleep(1)
         assert [line["child"] for line in lines if line["event"] == "child_crashed"] == ["monitors"]
         assert of_b == [(Killed(), 1, "b")]
+        assert between == [(None, 0, "")]
         await kill(a, "v")
         await anyio.sleep(0.1)
         assert of_a == [(Killed(), 1, "a")]
@@ -372,6 +400,15 @@ async def test_two_nodes_that_stop_at_once_tell_each_other_and_do_not_wait_for_e
             scope.cancel()
     assert anyio.current_time() - before < 1.5
     assert told == {"a": [(Shutdown(), 1, "b")], "b": [(Shutdown(), 1, "a")]}
+
+
+async def test_last_notices_of_a_node_are_sent_again_before_it_says_that_it_leaves(node_of):
+    async with node_of("a") as a:
+        async with node_of("b", "w") as b:
+            told, _ = monitor(a, "w")
+            await anyio.sleep(0.1)
+            b.wire.faults.drop("$CLIFFRACER.monitors.*", direction="out", times=1)
+        assert told == [(Shutdown(), 1, "b")]
 
 
 async def test_node_that_cannot_reach_anybody_when_it_stops_waits_for_a_second_and_no_longer(node_of):

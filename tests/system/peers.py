@@ -42,7 +42,11 @@ class Peer:
         """Wait for the line that begins with `word`; return the value behind it."""
         with anyio.fail_after(within):
             while True:
-                line = (await self._lines.receive_until(b"\n", _LONGEST_LINE)).decode()
+                try:
+                    line = (await self._lines.receive_until(b"\n", _LONGEST_LINE)).decode()
+                except anyio.IncompleteRead:
+                    code = await self.process.wait()
+                    raise RuntimeError(f"process {self.pid} ended with {code} before it said {word!r}") from None
                 said, _, value = line.partition(" ")
                 if said == word:
                     return msgspec.json.decode(value)
