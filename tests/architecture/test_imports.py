@@ -1,6 +1,7 @@
 """The file tree is the architecture: imports point down, and `import cliffracer` needs five packages."""
 
 import ast
+import os
 import subprocess
 import sys
 import tomllib
@@ -36,7 +37,9 @@ def who_imports(*packages):
 
 
 def run(*command, cwd=ROOT):
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    # What is installed is what counts, and not what the developer has on the path.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_imports_point_down_and_form_no_cycles():
