@@ -46,7 +46,11 @@ class Peer:
                     line = (await self._lines.receive_until(b"\n", _LONGEST_LINE)).decode()
                 except anyio.IncompleteRead:
                     code = await self.process.wait()
-                    raise RuntimeError(f"process {self.pid} ended with {code} before it said {word!r}") from None
+                    rest = bytes(self._lines.buffer)
+                    raise RuntimeError(
+                        f"process {self.pid} ended with {code} before it said {word!r}; "
+                        f"its last line is cut off after {len(rest)} bytes: {rest[:80]!r}"
+                    ) from None
                 said, _, value = line.partition(" ")
                 if said == word:
                     return msgspec.json.decode(value)

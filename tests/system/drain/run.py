@@ -4,6 +4,8 @@ import signal
 from collections import Counter
 from typing import Literal
 
+import anyio
+import msgspec
 from msgspec import Struct
 
 from tests.system.peers import Peer, peer
@@ -103,7 +105,9 @@ async def _stop(replica: Peer, how: How) -> dict[str, list[int]]:
         replica.process.send_signal(signal.SIGTERM)
     else:
         await replica.say("leave")
-    handled: dict[str, list[int]] = await replica.hear("handled")
+    file = anyio.Path(await replica.hear("handled"))
+    handled: dict[str, list[int]] = msgspec.json.decode(await file.read_bytes())
+    await file.unlink()
     if code := await replica.end(None):
         raise RuntimeError(f"the replica ended with {code}; its log is above")
     return handled
