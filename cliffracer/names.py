@@ -12,8 +12,10 @@ from typing import TypeGuard
 from msgspec import Struct
 
 __all__ = [
+    "ADDRESS_RULE",
     "NAME_RULE",
     "Pattern",
+    "is_address",
     "is_name",
     "is_namespace",
     "matches",
@@ -24,6 +26,7 @@ __all__ = [
 
 # ADR-32 asks the same of a service's name, so that each actor can be one.
 NAME_RULE = "use 1 to 64 letters, digits, '_' and '-', the first of them no '-'."
+ADDRESS_RULE = "use 1 to 64 letters, digits, '_' and '-', the first of them a letter or a digit."
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f.*>]+(?:\.[^\s\x00-\x1f\x7f.*>]+)*")
@@ -35,9 +38,17 @@ def is_name(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 
+def is_address(text: object) -> TypeGuard[str]:
+    """Tell whether an actor can be reached by the name `text`; `ADDRESS_RULE` says what can.
+
+    Subjects that begin with `_` are inboxes: replies go there, and to nobody else.
+    """
+    return is_name(text) and not text.startswith("_")
+
+
 def is_namespace(text: str) -> bool:
-    """Tell whether `text` can be a namespace: names joined by dots."""
-    return all(is_name(token) for token in text.split("."))
+    """Tell whether `text` can be a namespace: addresses joined by dots."""
+    return all(is_address(token) for token in text.split("."))
 
 
 def subject_problem(subject: str, *, wildcards: bool = False) -> str | None:

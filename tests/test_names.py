@@ -2,7 +2,16 @@
 
 import pytest
 
-from cliffracer.names import Pattern, is_name, is_namespace, matches, overlap, parse_pattern, subject_problem
+from cliffracer.names import (
+    Pattern,
+    is_address,
+    is_name,
+    is_namespace,
+    matches,
+    overlap,
+    parse_pattern,
+    subject_problem,
+)
 
 
 @pytest.mark.parametrize("text", ["a", "inventory", "Inventory-2", "_x", "7", "a" * 64])
@@ -15,6 +24,13 @@ def test_anything_else_makes_none(text):
     assert not is_name(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "reachable"), [("inventory", True), ("7", True), ("_inventory", False), ("a.b", False)]
+)
+def test_address_is_a_name_that_could_not_be_an_inbox(text, reachable):
+    assert is_address(text) is reachable
+
+
 @pytest.mark.parametrize("value", [None, 7, b"inventory", ["inventory"]])
 def test_what_is_no_text_is_no_name(value):
     assert not is_name(value)
@@ -25,7 +41,7 @@ def test_names_joined_by_dots_make_a_namespace(text):
     assert is_namespace(text)
 
 
-@pytest.mark.parametrize("text", ["", ".", "eu.", ".eu", "eu..prod", "eu.*", "eu prod"])
+@pytest.mark.parametrize("text", ["", ".", "eu.", ".eu", "_eu", "eu..prod", "eu.*", "eu prod"])
 def test_other_texts_make_no_namespace(text):
     assert not is_namespace(text)
 

@@ -21,7 +21,7 @@ from cliffracer.codec import Wire
 from cliffracer.envelope import Stop
 from cliffracer.errors import CallError, DefinitionError, NotRunning, Refusal
 from cliffracer.exits import Exit, Normal
-from cliffracer.names import NAME_RULE, is_name
+from cliffracer.names import ADDRESS_RULE, is_address
 from cliffracer.observe.logs import Logger
 
 __all__ = ["Actor", "ActorStart", "Referable", "Standing", "address_of", "ref_to"]
@@ -326,8 +326,8 @@ def ref_to(host: Host, target: Any, name: str | None, *, prefer_local: bool | No
         ValueError: `name` is no name.
     """
     if isinstance(target, type) and issubclass(target, Actor):
-        if name is not None and not is_name(name):
-            raise ValueError(f"{name!r} is no actor name: {NAME_RULE}")
+        if name is not None and not is_address(name):
+            raise ValueError(f"{name!r} is no actor name: {ADDRESS_RULE}")
         return Ref(host, address_of(target, name, prefer_local=prefer_local), target.__name__)
     ref_on = getattr(cast("object", target), "ref_on", None)
     if ref_on is None:

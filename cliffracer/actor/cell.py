@@ -47,6 +47,7 @@ class CellStatistics(Struct, frozen=True):
         crashed: Of these, the ones that crashed the actor.
         expired: Messages not started, because their caller had given up.
         rejected: Messages from outside that fitted no handler.
+        turned_away: Calls from outside that found the mailbox full, or the actor about to stop; the callers were told.
         mailbox: What waits, and what was dropped.
     """
 
@@ -59,6 +60,7 @@ class CellStatistics(Struct, frozen=True):
     crashed: int
     expired: int
     rejected: int
+    turned_away: int
     mailbox: MailboxStatistics
 
 
@@ -126,6 +128,7 @@ class Cell:
         "state",
         "suspended",
         "tallies",
+        "turned_away",
     )
 
     def __init__(
@@ -151,6 +154,7 @@ class Cell:
         self.crashed = 0
         self.expired = 0
         self.rejected = 0
+        self.turned_away = 0
         self._host = host
         self._idle: anyio.Event | None = None
         self._drops_reported = 0
@@ -305,6 +309,7 @@ class Cell:
             crashed=self.crashed,
             expired=self.expired,
             rejected=self.rejected,
+            turned_away=self.turned_away,
             mailbox=self.queue.statistics(),
         )
 

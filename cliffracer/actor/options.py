@@ -9,7 +9,7 @@ from msgspec import Struct
 from cliffracer.actor.mailbox import Mailbox
 from cliffracer.codec import Wire
 from cliffracer.errors import DefinitionError, snake_case
-from cliffracer.names import NAME_RULE, is_name
+from cliffracer.names import ADDRESS_RULE, is_address
 
 __all__ = ["ActorOptions", "Backoff", "Restart", "ShutdownTime", "is_seconds", "options_of"]
 
@@ -112,11 +112,11 @@ def options_of(cls: type, inherited: ActorOptions, options: dict[str, Any], wher
             where, f"class {cls.__name__}: unknown option {unknown[0]!r}.", f"use one of {', '.join(sorted(known))}."
         )
     chosen = {**known, "name": snake_case(cls.__name__).strip("_"), **options}
-    if not is_name(chosen["name"]):
+    if not is_address(chosen["name"]):
         raise DefinitionError(
             where,
             f"class {cls.__name__}: {chosen['name']!r} is no actor name.",
-            f"write class {cls.__name__}(Actor, name='...'): {NAME_RULE}",
+            f"write class {cls.__name__}(Actor, name='...'): {ADDRESS_RULE}",
         )
     try:
         converted = msgspec.convert(chosen, ActorOptions)

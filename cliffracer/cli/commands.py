@@ -10,7 +10,7 @@ from cliffracer.cli.run import run
 from cliffracer.cli.schema import client, schema
 from cliffracer.cli.services import describe, services
 from cliffracer.cli.tree import tree
-from cliffracer.errors import CliffracerError, ConnectFailed
+from cliffracer.errors import CliffracerError, TransportError
 
 __all__ = ["cliffracer"]
 
@@ -38,7 +38,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except CliffracerError as error:
             click.echo(f"cliffracer: {error}", err=True)
-            sys.exit(_AWAY if isinstance(error, ConnectFailed) else _WRONG)
+            sys.exit(_AWAY if isinstance(error, TransportError) else _WRONG)
 
 
 @click.group(cls=_Group, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

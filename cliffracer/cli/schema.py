@@ -12,7 +12,7 @@ import click
 from cliffracer.cli.load import load_actors, load_tree
 from cliffracer.describe.asyncapi import asyncapi_of
 from cliffracer.describe.client import client_of
-from cliffracer.names import NAME_RULE, is_namespace
+from cliffracer.names import ADDRESS_RULE, is_namespace
 from cliffracer.node.settings import Settings
 
 __all__ = ["client", "schema"]
@@ -48,7 +48,7 @@ def schema(target: str, output: Path | None, also: tuple[str, ...], *, check: bo
     if namespace is None:
         namespace = Settings.from_environment().namespace
     if namespace and not is_namespace(namespace):
-        raise click.UsageError(f"--namespace {namespace!r} is none: {NAME_RULE} Join several with dots.")
+        raise click.UsageError(f"--namespace {namespace!r} is none: {ADDRESS_RULE} Join several with dots.")
     tree = load_tree(target)
     document = asyncapi_of(
         tree,

@@ -13,7 +13,7 @@ from rich.text import Text
 from cliffracer.cli.connect import connected, settings_for
 from cliffracer.cli.gather import NOBODY, gather, read_services, where_asked
 from cliffracer.cli.signatures import signature_of, types_of
-from cliffracer.names import NAME_RULE, is_name
+from cliffracer.names import ADDRESS_RULE, is_address
 from cliffracer.node.micro import SERVICES_SUBJECT, EndpointData, Information, Statistics
 from cliffracer.node.node import run_on_asyncio
 from cliffracer.node.settings import Settings
@@ -52,8 +52,8 @@ def describe(name: str, nats: str | None, *, as_json: bool) -> None:
 
     With --json, the JSON Schemas of what each handler takes and answers, too.
     """
-    if not is_name(name):
-        raise click.UsageError(f"{name!r} is no actor's name; {NAME_RULE}")
+    if not is_address(name):
+        raise click.UsageError(f"{name!r} is no actor's name; {ADDRESS_RULE}")
     settings = settings_for(nats)
     found = run_on_asyncio(lambda: _ask_one(settings, name))
     if not found:
@@ -190,7 +190,7 @@ def _instance_title(statistics: Statistics) -> str:
     data = statistics.endpoints[0].data
     return (
         f"{head}\nmailbox {_mailbox([data])}, {data.in_hand} in hand, {data.expired} expired, "
-        f"{data.rejected} rejected, {data.restarts} restarts"
+        f"{data.rejected} rejected, {data.turned_away} turned away, {data.restarts} restarts"
     )
 
 

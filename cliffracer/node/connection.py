@@ -24,6 +24,7 @@ from cliffracer.transport.contract import (
 
 __all__ = ["Connection"]
 
+_TROUBLES_KEPT = 64
 _PATIENCE = 20.0  # seconds that the transport may take to get a lost connection back by itself
 
 
@@ -41,7 +42,8 @@ class Connection:
         self._transport = transport
         self._log = log
         self._clock = clock
-        self._troubles = Throttle(1.0, clock)
+        self._troubles: dict[str, Throttle] = {}  # by what is wrong
+        self._total_troubles = 0
         self._news = anyio.Event()
         self._closed_for = ""  # why it is gone for good; empty while it is not
         self._rebuild_at = inf  # when to wait no longer for a connection that was lost
@@ -99,13 +101,23 @@ class Connection:
                 self._rebuild_at = inf
                 self._tell(is_there=True)
             case Trouble(error):
-                if self._troubles.ready():
-                    self._log.warning("broker_error", error=error)
+                self._report(error)
             case ConnectionClosed(error):
                 self._log.error("broker_closed", error=error)
                 self._closed_for = f"the broker closed the connection for good: {error}"
                 self._tell(is_there=False)
         self._news.set()
+
+    def _report(self, error: str) -> None:
+        """Count what is wrong, a message lost to its own form among it; log the same thing at most once a second."""
+        self._total_troubles += 1
+        throttle = self._troubles.get(error)
+        if throttle is None:
+            if len(self._troubles) >= _TROUBLES_KEPT:
+                self._troubles.clear()
+            throttle = self._troubles[error] = Throttle(1.0, self._clock)
+        if throttle.ready():
+            self._log.warning("broker_error", error=error, total=self._total_troubles)
 
     def _tell(self, *, is_there: bool) -> None:
         if self.on_change is not None:

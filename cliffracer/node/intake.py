@@ -123,8 +123,10 @@ def _require_taken(message: Message, handler: Handler, cell: Cell) -> None:
         path = " -> ".join((*message.chain, cell.name))
         raise CallCycle(message.target, f"{path} would wait for itself")
     if (refusal := cell.refuse(message)) is not None:
+        cell.turned_away += 1
         raise refusal
     if cell.queue.is_full:
+        cell.turned_away += 1
         raise full_mailbox(message, cell.queue.options.capacity)
 
 

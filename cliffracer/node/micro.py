@@ -103,6 +103,7 @@ class EndpointData(Struct, frozen=True, kw_only=True):
         dropped: Messages that had to be dropped.
         expired: Messages not started, because their caller had given up.
         rejected: Messages that fitted no handler.
+        turned_away: Calls from outside that found the mailbox full, or the actor about to stop.
         restarts: How often it was started again.
     """
 
@@ -112,6 +113,7 @@ class EndpointData(Struct, frozen=True, kw_only=True):
     dropped: int
     expired: int
     rejected: int
+    turned_away: int
     restarts: int
 
 
@@ -358,6 +360,7 @@ def _data_of(service: Service, cells: list[Cell]) -> EndpointData:
         dropped=dropped + sum(mailbox.dropped for mailbox in mailboxes),
         expired=sum(cell.expired for cell in cells),
         rejected=rejected + sum(cell.rejected for cell in cells),
+        turned_away=sum(cell.turned_away for cell in cells),
         restarts=sum(max(0, cell.incarnation - 1) for cell in cells),
     )
 

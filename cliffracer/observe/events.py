@@ -77,6 +77,6 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "broker_connected": ("url",),
     "broker_disconnected": ("url",),
     "broker_reconnected": ("url",),
-    "broker_error": ("error",),
+    "broker_error": ("error", "total"),
     "broker_closed": ("error",),
 }

@@ -9,10 +9,11 @@ from cliffracer.actor.actor import Actor
 from cliffracer.actor.handlers import Kind
 from cliffracer.actor.options import Restart, is_seconds
 from cliffracer.errors import SpecError
-from cliffracer.names import NAME_RULE, is_name
+from cliffracer.names import ADDRESS_RULE, NAME_RULE, is_address, is_name
 
 __all__ = [
     "CHILD_HELP",
+    "check_address",
     "check_arguments",
     "check_child_options",
     "check_distinct",
@@ -63,10 +64,16 @@ def _signature_of(start: Any) -> inspect.Signature:
     return inspect.signature(start)
 
 
-def check_id(id: Any, label: str, what: str = "id") -> None:
-    """Check an id, or the name of an actor."""
+def check_id(id: Any, label: str) -> None:
+    """Check an id."""
     if not is_name(id):
-        raise SpecError(f"{label} {id!r}: that is no {what}.", NAME_RULE)
+        raise SpecError(f"{label} {id!r}: that is no id.", NAME_RULE)
+
+
+def check_address(name: Any, label: str) -> None:
+    """Check the name of an actor, or of a pool."""
+    if not is_address(name):
+        raise SpecError(f"{label} {name!r}: that is no name.", ADDRESS_RULE)
 
 
 def check_limits(label: str, max_restarts: Any, max_seconds: Any) -> None:

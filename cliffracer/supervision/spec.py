@@ -18,6 +18,7 @@ from cliffracer.actor.options import Backoff, Restart, ShutdownTime
 from cliffracer.errors import SpecError
 from cliffracer.supervision.checks import (
     CHILD_HELP,
+    check_address,
     check_child_options,
     check_distinct,
     check_id,
@@ -141,8 +142,8 @@ class ChildSpec(Struct, Generic[R], frozen=True, kw_only=True):
         """
         if not isinstance(self.start, _STARTS):
             raise SpecError(f"child {self.id!r}: start={self.start!r}.", CHILD_HELP)
-        if isinstance(self.start, ActorStart):
-            check_id(self.name, f"child {self.id!r}: name", "name")
+        if isinstance(self.start, ActorStart | PoolStart):
+            check_address(self.name, f"child {self.id!r}: name")
         check_id(self.id, "child")
         check_child_options(
             f"child {self.id!r}", self.restart, self.shutdown, self.start_timeout, significant=self.significant

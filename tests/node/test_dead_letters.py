@@ -3,7 +3,20 @@
 import anyio
 import pytest
 
-from cliffracer import Actor, DeadLetter, Mailbox, Node, Settings, Supervisor, call, cast, child, event, pool
+from cliffracer import (
+    Actor,
+    DeadLetter,
+    Mailbox,
+    MailboxFull,
+    Node,
+    Settings,
+    Supervisor,
+    call,
+    cast,
+    child,
+    event,
+    pool,
+)
 from cliffracer.transport.local import LocalBroker, LocalTransport
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +143,7 @@ async def test_call_that_is_refused_is_no_dead_letter(two_nodes):
         for number in range(4):
             await b.ref(Slow).note(number)
             await anyio.wait_all_tasks_blocked()
-        with pytest.raises(Exception, match="holds 3 of 3 messages"):
+        with pytest.raises(MailboxFull, match="holds 3 of 3 messages"):
             await b.ref(Slow).ask(1)
         assert letters == []
 
@@ -162,3 +175,15 @@ async def test_actor_can_subscribe(two_nodes):
             await b.ref(Slow).note(number)
             await anyio.wait_all_tasks_blocked()
         assert await b.ref(Undertaker).total() == 2
+
+
+async def test_calls_that_are_turned_away_are_counted(two_nodes):
+    a, b = two_nodes(child(Slow))
+    async with a, b:
+        for number in range(4):
+            await b.ref(Slow).note(number)
+            await anyio.wait_all_tasks_blocked()
+        for _ in range(3):
+            with pytest.raises(MailboxFull):
+                await b.ref(Slow).ask(1)
+        assert a.statistics()["slow"].turned_away == 3

@@ -320,7 +320,7 @@ async def test_inbox_that_cannot_be_published_to_costs_its_sender_the_answer_and
 @pytest.mark.anyio
 async def test_words_between_nodes_that_are_none_change_nothing(log, lines):
     async with world(log) as here:
-        me = here.node._life.host.peers.me.id
+        me = here.node.id
         for subject in ("$CLIFFRACER.nodes", f"$CLIFFRACER.nodes.{me}", f"$CLIFFRACER.monitors.{me}"):
             for word in (*(bad.bytes for bad in BAD_PAYLOADS), *BAD_WORDS):
                 here.send(subject, word, reply=INBOX)

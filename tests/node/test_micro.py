@@ -610,6 +610,7 @@ async def test_data_tells_of_the_mailbox_at_each_endpoint(network):
                 "dropped": 2,
                 "expired": 0,
                 "rejected": 1,
+                "turned_away": 0,
                 "restarts": 0,
             }
         )

@@ -204,7 +204,7 @@ async def test_partition_that_only_the_other_side_has_noticed_ends_what_it_does_
         assert told == []
         await kill(b, "w")
         await anyio.sleep(TIMEOUT)
-        assert told == [(NodeLost("b"), 0, "b")]
+        assert told == [(NodeLost("b"), 1, "b")]
         assert changes == [], "b could be heard all the time"
 
 
@@ -230,7 +230,7 @@ async def test_node_that_is_taken_for_gone_and_comes_back_joins_again(node_of):
         await anyio.sleep(0.1)
         async with b.wire.outage():
             await anyio.sleep(BOUND)
-            assert told == [(NodeLost("b"), 0, "b")]
+            assert told == [(NodeLost("b"), 1, "b")]
         await anyio.sleep(0.1)
         assert changes == [NodeDown(info, "silent"), NodeUp(info)]
         again, _ = monitor(a, "w")
@@ -315,7 +315,7 @@ async def test_node_that_starts_again_at_once_under_its_name_is_another_one(node
             await b.wire.cut(for_good=True)  # as good as killed
             async with node_of("b", "w") as again:
                 await anyio.sleep(BOUND)
-                assert told == [(NodeLost("b"), 0, "b")]
+                assert told == [(NodeLost("b"), 1, "b")]
                 assert [node.id for node in a.nodes()] == [again.id]
                 assert [type(change) for change in changes] == [NodeUp, NodeUp, NodeDown]
 
@@ -383,7 +383,7 @@ async def test_node_that_cannot_reach_anybody_when_it_stops_waits_for_a_second_a
             before = anyio.current_time()
         assert anyio.current_time() - before < 1.5
         await anyio.sleep(BOUND)
-        assert told == [(NodeLost("b"), 0, "b")]
+        assert told == [(NodeLost("b"), 1, "b")]
 
 
 async def test_node_that_is_alone_says_next_to_nothing(node_of):

@@ -54,6 +54,7 @@ class _Mine:
         self.name = name
         self.tell = tell
         self.at: NodeInfo | None = None  # where what it watches runs, once that is known
+        self.incarnation = 0
 
 
 class Monitors:
@@ -168,17 +169,17 @@ class Monitors:
             if answer is None:
                 self._end(number, None, 0, "")
             else:
-                await self._settle(number, mine, NodeInfo(answer.id, answer.name))
+                await self._settle(number, mine, NodeInfo(answer.id, answer.name), answer.incarnation)
             return
 
-    async def _settle(self, number: int, mine: _Mine, at: NodeInfo) -> None:
+    async def _settle(self, number: int, mine: _Mine, at: NodeInfo, incarnation: int) -> None:
         """Note where it is watched."""
         if self._mine.get(number) is not mine:
             await self._tell_to_forget(at, number)
         elif self._peers.heard(at):  # from now on it is noticed if that node goes
-            mine.at = at
+            mine.at, mine.incarnation = at, incarnation
         else:
-            self._end(number, NodeLost(at.name), 0, at.name)
+            self._end(number, NodeLost(at.name), incarnation, at.name)
 
     async def _tell_to_forget(self, at: NodeInfo, number: int) -> None:
         try:
@@ -228,7 +229,7 @@ class Monitors:
         for number in numbers:
             mine = self._mine.get(number)
             if mine is not None and mine.at is not None:
-                self._end(number, NodeLost(mine.at.name), 0, mine.at.name)
+                self._end(number, NodeLost(mine.at.name), mine.incarnation, mine.at.name)
 
     def _node_changed(self, change: NodeUp | NodeDown) -> None:
         if isinstance(change, NodeUp):

@@ -108,6 +108,7 @@ class NatsTransport(Transport):
         self._client = SinkClient()
         self._on_event: Callable[[ConnectionEvent], None] = lambda _: None
         self._closing = False
+        self._is_up = False  # what happens to the connection is worth telling
         self._subscriptions: dict[_NatsSubscription, None] = {}  # in the order in which they were made
         self._awaited: dict[str, _Awaited] = {}
         self._tokens = count(1)
@@ -145,30 +146,32 @@ class NatsTransport(Transport):
                 "nats-py runs on asyncio only: use anyio.run(..., backend='asyncio'), or nats='none' to do without."
             ) from None
         self._on_event = on_event
-        client, is_up = SinkClient(), False
-        earlier, earlier_inbox = self._client, self._inbox
+        client, earlier, earlier_inbox = SinkClient(), self._client, self._inbox
+        # First the one that is lost goes, in silence: two at once would hear every event twice.
+        self._is_up = False
+        self._fail_requests("the connection was replaced while the reply was awaited")
+        await abandon(earlier)
         await open_client(client, self._options, self._note_trouble, self._callbacks(client))
         self._client = client
         # A prefix of its own: an answer to what was asked over the earlier connection is nobody's.
-        self._inbox = client.new_inbox() + "."
+        self._inbox = f"{client.new_inbox()}."
         try:
             await client.subscribe(self._inbox + "*", future=cast("Any", DirectSink(self._take_reply, on_event)))
             for subscription in list(self._subscriptions):
                 await self._establish(subscription)
             await self.flush()
-            await abandon(earlier)
-            is_up = True
+            self._is_up = True
         except (NotConnected, nats_errors.Error) as error:
             raise ConnectFailed(f"the connection to {self.url} broke as soon as it was made: {error}") from None
         finally:
-            if not is_up:
+            if not self._is_up:
                 # Back to what is lost; and what happens to this one is nobody's business.
                 self._client, self._inbox = earlier, earlier_inbox
                 await abandon(client)
 
     def _callbacks(self, client: SinkClient) -> dict[str, Any]:
         def tell(event: ConnectionEvent) -> None:
-            if client is self._client and not self._closing:
+            if client is self._client and self._is_up and not self._closing:
                 self._on_event(event)
 
         async def on_disconnected() -> None:
