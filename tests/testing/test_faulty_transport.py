@@ -495,6 +495,22 @@ async def test_what_is_held_back_is_lost_when_the_line_is_cut(ends):
     assert ends.here.statistics().lost == 2
 
 
+async def test_what_arrives_in_the_moment_of_the_cut_is_lost_and_counted(ends):
+    await ends.hear(ends.here)
+
+    def send_once_more(event: ConnectionEvent) -> None:
+        if isinstance(event, ConnectionLost):
+            ends.there.publish_nowait(ends.subject(), b"too late")  # the broker still knows the subscription
+
+    await ends.here.cut(for_good=True)
+    await ends.here.connect(send_once_more)
+    async with ends.here.outage():
+        await ends.there.flush()
+    await ends.send(ends.there, "1")
+    await ends.arrived("1")
+    assert ends.here.statistics().lost <= 1
+
+
 async def test_subscription_made_while_the_line_is_cut_is_there_when_it_is_back(ends):
     await ends.here.cut()
     await ends.here.subscribe(ends.subject(), ends.take)
