@@ -322,7 +322,7 @@ class FaultyTransport(Transport):
                     return await self._ask(subject, payload, headers, anyio.current_effective_deadline())
             finally:
                 self._awaited.discard(until_cut)
-            raise RequestTimeout(f"no reply from {subject!r} within {timeout:g} s")
+            raise RequestTimeout(f"no reply from {subject!r} within {timeout:.3g} s")
         raise NotConnected(
             f"the connection to {self.url} broke while the reply was awaited; the request may have been carried out"
         )

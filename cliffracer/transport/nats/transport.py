@@ -380,4 +380,4 @@ class NatsTransport(Transport):
 
 def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> None:
     if not reply.done():
-        reply.set_exception(RequestTimeout(f"no reply from {subject!r} within {timeout:g} s"))
+        reply.set_exception(RequestTimeout(f"no reply from {subject!r} within {timeout:.3g} s"))
