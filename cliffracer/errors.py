@@ -149,7 +149,7 @@ class CallError(CliffracerError):
 
     code: ClassVar[str] = "call_error"
     status: ClassVar[int] = 500
-    retry: ClassVar[Retry] = "unsafe"
+    retry: Retry = "unsafe"
 
     def __init__(self, target: str, detail: str, *, incident: str = "") -> None:
         super().__init__(f"{target}: {detail}" if target else detail)
@@ -163,7 +163,7 @@ class NoActor(CallError):
 
     code = "no_actor"
     status = 404
-    retry = "safe"
+    retry: Retry = "safe"
 
 
 class MailboxFull(CallError):
@@ -171,7 +171,7 @@ class MailboxFull(CallError):
 
     code = "mailbox_full"
     status = 429
-    retry = "safe"
+    retry: Retry = "safe"
 
 
 class Stopping(CallError):
@@ -179,7 +179,7 @@ class Stopping(CallError):
 
     code = "stopping"
     status = 503
-    retry = "safe"
+    retry: Retry = "safe"
 
 
 class CallTimeout(CallError, TimeoutError):
@@ -196,7 +196,7 @@ class ActorCrashed(CallError):
 
 
 class Disconnected(CallError):
-    """The broker is away. A call that was in flight may have been carried out."""
+    """The broker is away. A call that was in flight may have been carried out; `retry` is "safe" if it was not sent."""
 
     code = "disconnected"
     status = 503
@@ -217,7 +217,7 @@ class InvalidMessage(CallError):
 
     code = "invalid_message"
     status = 400
-    retry = "useless"
+    retry: Retry = "useless"
 
 
 class UnknownHandler(CallError):
@@ -225,7 +225,7 @@ class UnknownHandler(CallError):
 
     code = "unknown_handler"
     status = 405
-    retry = "useless"
+    retry: Retry = "useless"
 
 
 class CallCycle(CallError):
@@ -233,7 +233,7 @@ class CallCycle(CallError):
 
     code = "call_cycle"
     status = 508
-    retry = "useless"
+    retry: Retry = "useless"
 
 
 class MessageTooLarge(CallError):
@@ -241,7 +241,7 @@ class MessageTooLarge(CallError):
 
     code = "too_large"
     status = 413
-    retry = "useless"
+    retry: Retry = "useless"
 
 
 class NotAuthorized(CallError):
@@ -249,7 +249,7 @@ class NotAuthorized(CallError):
 
     code = "not_authorized"
     status = 403
-    retry = "useless"
+    retry: Retry = "useless"
 
 
 class DefinitionError(CliffracerError, TypeError):
@@ -385,7 +385,15 @@ class ConnectFailed(TransportError):
 
 
 class NotConnected(TransportError):
-    """The connection is down at the moment, or closed for good."""
+    """The connection is down at the moment, or closed for good.
+
+    Attributes:
+        nothing_sent: Whether it was down beforehand, so that nothing left this process.
+    """
+
+    def __init__(self, message: str, *, nothing_sent: bool = False) -> None:
+        super().__init__(message)
+        self.nothing_sent = nothing_sent
 
 
 class NotPermitted(TransportError):

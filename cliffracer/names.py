@@ -30,6 +30,8 @@ ADDRESS_RULE = "use 1 to 64 letters, digits, '_' and '-', the first of them a le
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f.*>]+(?:\.[^\s\x00-\x1f\x7f.*>]+)*")
+# The server closes the connection over a line of more than 4096 bytes, and subject and reply subject share one.
+_MAX_SUBJECT = 2000  # bytes
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -58,10 +60,14 @@ def subject_problem(subject: str, *, wildcards: bool = False) -> str | None:
         subject: The subject.
         wildcards: Whether `*` and `>` are allowed, as they are for a subscription.
     """
-    if _SUBJECT.fullmatch(subject):
-        return None
     if not subject:
         return "it is empty"
+    if len(subject) * 4 > _MAX_SUBJECT and len(subject.encode(errors="replace")) > _MAX_SUBJECT:
+        return f"it is over {_MAX_SUBJECT} bytes"
+    return None if _SUBJECT.fullmatch(subject) else _problem_of_tokens(subject, wildcards)
+
+
+def _problem_of_tokens(subject: str, wildcards: bool) -> str | None:
     if _FORBIDDEN.search(subject):
         return "it contains white space or a control character"
     tokens = subject.split(".")

@@ -282,10 +282,10 @@ class Cell:
             self._host.dead_letters.add(message, why)
         if not messages:
             return
-        total = self.queue.statistics().dropped
         self._drop_reports = self._drop_reports or Throttle(1.0, self._host.timers.clock)
         if not self._drop_reports.ready():
             return
+        total = self.queue.statistics().dropped
         since = max(len(messages), total - self._drops_reported)
         self._drops_reported = total
         self._host.log.warning(

@@ -11,7 +11,7 @@ from cliffracer.actor.cell import Cell, CellState
 from cliffracer.actor.handlers import Handler, HandlerTable
 from cliffracer.actor.host import Host
 from cliffracer.envelope import Message
-from cliffracer.errors import CallCycle, NoActor
+from cliffracer.errors import CallCycle, InvalidMessage, NoActor
 from cliffracer.observe.logs import Throttle
 
 __all__ = ["Pool", "partition_of"]
@@ -92,10 +92,14 @@ class Pool:
         """Return the member that is to have `message`, and address it to that.
 
         Raises:
-            TypeError: Its key is nothing that could be encoded.
+            InvalidMessage: Its key is nothing that could be encoded, always in the same way.
             NoActor: That member does not run, and is not about to.
         """
-        number = self._least_busy() if self._key is None else self._by_key(message)
+        try:
+            number = self._least_busy() if self._key is None else self._by_key(message)
+        except TypeError as error:
+            why = f"the value of the key {self._key!r} cannot be told from others"
+            raise InvalidMessage(message.target, why) from error
         message.to = self.members[number]
         cell = self._find(message.to)
         if cell is None:

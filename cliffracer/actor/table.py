@@ -167,6 +167,11 @@ def _listening(
         raise wrong(
             f"{label}: {mark.pattern!r} is no subject: {error}.", "write @event('orders.{order_id}.cancelled')."
         ) from None
+    if mark.pattern.startswith("_"):
+        raise wrong(
+            f"{label}: subjects that begin with '_', like {mark.pattern!r}, are inboxes.",
+            "begin with a letter: replies go to inboxes, and anybody can have one sent there.",
+        )
     if mark.to not in ("one", "all"):
         raise wrong(
             f"{label}: to={mark.to!r}.", "write to='one' (one replica hears it) or to='all' (every replica does)."

@@ -84,7 +84,9 @@ class NodeHost:
         if remote is None:
             if len(self._remote) >= _REMOTES_KEPT:
                 self._remote.clear()
-            remote = self._remote[key] = RemoteActor(self._transport, self._prefix, address, self.timers.clock)
+            remote = self._remote[key] = RemoteActor(
+                self._transport, self._prefix, address, self.timers.clock, self.call_timeout
+            )
         return remote
 
     async def publish(self, subject: str, value: Any) -> None:
@@ -95,7 +97,8 @@ class NodeHost:
             raise ValueError(f"cannot publish to {subject!r}: {problem}.")
         payload = encode(value, "json")
         try:
-            await self._transport.publish(subject, payload, headers=outgoing_context(current_message.get()))
+            context = outgoing_context(current_message.get())
+            await self._transport.publish(subject, payload, headers=context, timeout=self.call_timeout)
         except TransportError as error:
             raise call_error_of(error, subject) from None
 

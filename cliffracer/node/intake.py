@@ -70,7 +70,13 @@ class Intake:
             with anyio.CancelScope(shield=True):
                 await _drain(subscriptions)
             raise
-        self._subscriptions[cell.name] = tuple(subscriptions)
+        await self._keep(cell.name, subscriptions)
+
+    async def _keep(self, name: str, subscriptions: list[Subscription]) -> None:
+        if self._closed:  # while they were made
+            await _drain(subscriptions)
+        else:
+            self._subscriptions[name] = tuple(subscriptions)
 
     async def _subscribe(self, cell: Cell | Pool, subscriptions: list[Subscription]) -> None:
         group = f"{self._prefix}{cell.name}" if self._prefix else cell.name
@@ -177,9 +183,9 @@ class _Door:
                 return self._put_or_drop(message, cell)
             _require_taken(message, handler, cell)
         except CallError as error:
-            if not reply and isinstance(self._cell, Pool):
+            if not reply and isinstance(self._cell, Pool) and isinstance(error, NoActor):
                 return self._cell.drop(message, self._host)
-            return self._refuse(error, subject, payload, reply)
+            return self._refuse(error, subject, payload, reply, error.__cause__)
         reply_to = RemoteReply(self._replies, reply, message.target, wire_of(payload))
         if handler.kind is Kind.CALL:
             message.reply_to = reply_to
@@ -209,16 +215,18 @@ class _Door:
                 invalid = InvalidMessage(f"{cell.name}.{name}", shortened(str(error)))
                 self._refuse(invalid, subject, payload, "", error.__cause__)
             else:
-                self._take_event(message)
+                self._take_event(message, subject)
 
         return take
 
-    def _take_event(self, message: Message) -> None:
+    def _take_event(self, message: Message, subject: str) -> None:
         try:
             self._put_or_drop(message, self._cell.cell_for(message))
         except NoActor:  # a member of a pool that does not run
             assert isinstance(self._cell, Pool)
             self._cell.drop(message, self._host)
+        except InvalidMessage as error:
+            self._refuse(error, subject, b"", "", error.__cause__)
 
     def _put_or_drop(self, message: Message, cell: Cell) -> None:
         if cell.state is not CellState.OPEN:

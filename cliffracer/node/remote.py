@@ -43,13 +43,16 @@ def call_error_of(error: TransportError, target: str) -> CallError:
     """Return what a caller gets for a fault of the transport."""
     if isinstance(error, NoResponders):
         return NoActor(target, f"no actor {target.partition('.')[0]!r} runs on any node that can be reached")
-    return _AS_CALL_ERROR[type(error)](target, str(error))
+    call_error = _AS_CALL_ERROR[type(error)](target, str(error))
+    if isinstance(error, NotConnected) and error.nothing_sent:
+        call_error.retry = "safe"
+    return call_error
 
 
 class RemoteActor:
     """An actor reached over the transport, wherever it runs. Meets `Destination`."""
 
-    def __init__(self, transport: Transport, prefix: str, address: Address, clock: Clock) -> None:
+    def __init__(self, transport: Transport, prefix: str, address: Address, clock: Clock, cast_timeout: float) -> None:
         """Describe the way to an actor.
 
         Args:
@@ -57,11 +60,13 @@ class RemoteActor:
             prefix: The namespace with its dot, or nothing.
             address: The actor.
             clock: The node's clock.
+            cast_timeout: Seconds that a cast may wait for room in the outbound buffer.
         """
         self._transport = transport
         self._subject = f"{prefix}{address.name}."
         self._address = address
         self._clock = clock
+        self._cast_timeout = cast_timeout
         self._refusals: dict[str, type[Refusal]] = {}  # by code, as they were met
 
     def _class_of(self, code: str) -> type[Refusal]:
@@ -97,7 +102,9 @@ class RemoteActor:
         """Send `message`; see `Destination.cast`."""
         payload, headers = self._pack(message)
         try:
-            await self._transport.publish(self._subject + message.handler, payload, headers=headers)
+            await self._transport.publish(
+                self._subject + message.handler, payload, headers=headers, timeout=self._cast_timeout
+            )
         except TransportError as error:
             raise call_error_of(error, message.target) from None
 

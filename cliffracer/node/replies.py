@@ -6,7 +6,7 @@ from cliffracer.actor.host import Host
 from cliffracer.codec import Wire, encode
 from cliffracer.errors import CallError, MessageTooLarge, PayloadTooLarge, Refusal, TransportError
 from cliffracer.node.wire import error_reply
-from cliffracer.observe.logs import Throttle
+from cliffracer.observe.logs import Throttle, shortened
 from cliffracer.transport.contract import Headers, Transport
 
 __all__ = ["RemoteReply", "Replies"]
@@ -73,7 +73,7 @@ class Replies:
         except PayloadTooLarge:
             raise
         except (TransportError, ValueError) as error:
-            self.report_lost(target, str(error))
+            self.report_lost(target, shortened(str(error)))
 
     def report_lost(self, target: str, problem: str) -> None:
         """Count a reply that could not be sent, and log it, at most once a second."""

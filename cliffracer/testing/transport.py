@@ -255,11 +255,19 @@ class FaultyTransport(Transport):
                 self._inner.publish_nowait(subject, payload, reply=reply, headers=headers)
                 self._counts["sent"] += 1
 
-    async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: Headers | None = None,
+        timeout: float | None = None,
+    ) -> None:
         """Send a message, or what the faults leave of it; see `Transport.publish`."""
         self._check(subject, payload, headers)
         if not self.faults.are_at_work:
-            await self._inner.publish(subject, payload, reply=reply, headers=headers)
+            await self._inner.publish(subject, payload, reply=reply, headers=headers, timeout=timeout)
             self._counts["sent"] += 1
             return
         await anyio.lowlevel.checkpoint()
@@ -269,14 +277,13 @@ class FaultyTransport(Transport):
         """Refuse what the transport inside would refuse: it may not be asked at all."""
         if problem := subject_problem(subject):
             raise ValueError(f"cannot publish to {subject!r}: {problem}")
-        size = 12 + sum(len(key) + len(value.encode()) + 4 for key, value in headers.items()) if headers else 0
-        check_size(payload, size, self.max_payload)
+        check_size(payload, headers, self.max_payload)
         self._check_connected()
 
     def _check_connected(self) -> None:
         if not self.is_connected:
             why = "is down" if self._line is _Line.UP else self._line.value
-            raise NotConnected(f"the connection to {self.url} {why}; nothing was sent")
+            raise NotConnected(f"the connection to {self.url} {why}; nothing was sent", nothing_sent=True)
 
     def _judge_sent(self, subject: str, payload: bytes, headers: Headers | None) -> Verdict:
         asked = self._asked.pop(subject, None)

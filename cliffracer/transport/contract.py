@@ -125,8 +125,23 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: Headers | None = None,
+        timeout: float | None = None,
+    ) -> None:
         """Like `publish_nowait`, but wait for room in the outbound buffer.
+
+        Args:
+            subject: Where to.
+            payload: What.
+            reply: Where an answer is to go.
+            headers: Headers of the message.
+            timeout: Seconds to wait for room; then it is `OutboundFull`. None leaves that to the caller's cancel scope.
 
         Cancellation: nothing is queued.
         """
@@ -141,7 +156,7 @@ class Transport(ABC):
             subject: Where to.
             payload: What.
             headers: Headers of the message.
-            timeout: Seconds to wait; None leaves that to the caller's cancel scope.
+            timeout: Seconds to wait, for room and for the reply; None leaves that to the caller's cancel scope.
 
         Raises:
             NoResponders: Nobody is subscribed to `subject`.
@@ -184,15 +199,19 @@ class Transport(ABC):
         """Send what is buffered, and close. Closing twice is harmless; requests that wait end with `NotConnected`."""
 
 
-def check_size(payload: bytes, headers_size: int, limit: int) -> None:
-    """Refuse what the broker would not take.
+def check_size(payload: bytes, headers: Headers | None, limit: int) -> int:
+    """Refuse what the broker would not take; return the size of payload and headers together.
 
     Raises:
         PayloadTooLarge: It is over `limit`.
     """
+    headers_size = 0
+    if headers:
+        headers_size = 12 + sum(len(name) + len(value.encode()) + 4 for name, value in headers.items())
     size = len(payload) + headers_size
     if size > limit:
         raise PayloadTooLarge(
             f"{len(payload)} bytes of payload and {headers_size} of headers are over the broker's max_payload of "
             f"{limit}; nothing was sent. Send less, or a reference to where it is stored."
         )
+    return size

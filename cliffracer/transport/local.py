@@ -149,8 +149,17 @@ class LocalTransport(Transport):
         """Deliver a message at once; see `Transport.publish_nowait`."""
         self._send(subject, payload, reply, headers)
 
-    async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
-        """Deliver a message; see `Transport.publish`."""
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: Headers | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Deliver a message; there is always room. See `Transport.publish`."""
+        del timeout
         # Before and not after: whoever is cancelled has sent nothing, even where asyncio cancels through every shield.
         await anyio.lowlevel.checkpoint()
         self._send(subject, payload, reply, headers)
@@ -208,10 +217,12 @@ class LocalTransport(Transport):
     def _send(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> bool:
         if problem := subject_problem(subject):
             raise ValueError(f"cannot publish to {subject!r}: {problem}")
-        check_size(payload, sum(len(k) + len(v) + 4 for k, v in headers.items()) + 12 if headers else 0, _MAX_PAYLOAD)
+        if reply and (problem := subject_problem(reply)):
+            raise ValueError(f"cannot publish to {subject!r}: its reply subject {reply!r}: {problem}")
+        check_size(payload, headers, _MAX_PAYLOAD)
         self._check_connected()
         return self._broker.route(subject, payload, reply, headers)
 
     def _check_connected(self) -> None:
         if not self._connected:
-            raise NotConnected("the connection is closed")
+            raise NotConnected("the connection is closed", nothing_sent=True)

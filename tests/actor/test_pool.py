@@ -12,6 +12,7 @@ from msgspec import Struct
 from cliffracer import (
     Actor,
     CallCycle,
+    InvalidMessage,
     Upstream,
     call,
     cast,
@@ -273,9 +274,9 @@ async def test_every_runs_in_each_member(run_node):
 async def test_key_that_cannot_be_encoded_is_an_error_of_the_caller(run_node):
     async with run_node(pool(Inventory, size=4, key="sku")) as node:
         wrong: Any = object()
-        with pytest.raises(TypeError):
+        with pytest.raises(InvalidMessage, match="the value of the key 'sku' cannot be told from others"):
             await node.ref(Inventory).reserve(wrong)
-        with pytest.raises(TypeError):
+        with pytest.raises(InvalidMessage):
             await node.ref(Inventory).restock(1, wrong)
         assert {cell.incarnation for cell in node.statistics().values()} == {1}
 

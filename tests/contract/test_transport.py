@@ -33,7 +33,7 @@ async def connect(request: pytest.FixtureRequest, anyio_backend) -> AsyncIterato
             transport = NatsTransport(NatsOptions(servers=(url,)))
             if request.param == "nats-stock":
                 # Without our shorter way from the parser to the sinks.
-                transport._client = Client()
+                transport._new_client = Client
             return FaultyTransport(transport) if request.param == "nats-faulty" else transport
 
     else:
@@ -310,3 +310,13 @@ async def test_publish_in_a_cancelled_scope_sends_nothing(connect, prefix):
     assert scope.cancelled_caught
     await transport.flush()
     assert sink.received == []
+
+
+@pytest.mark.parametrize("where", ["subject", "reply"])
+async def test_subject_that_is_too_long_is_refused_and_the_connection_lives(connect, where):
+    transport = await connect()
+    subjects = {"subject": "a", "reply": "_INBOX.a"} | {where: "a" * 2001}
+    with pytest.raises(ValueError, match="it is over 2000 bytes"):
+        transport.publish_nowait(subjects["subject"], b"", reply=subjects["reply"])
+    await transport.flush()
+    assert transport.is_connected

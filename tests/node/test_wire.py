@@ -6,7 +6,7 @@ import anyio
 import msgspec
 import pytest
 
-from cliffracer import Actor, Mailbox, Node, Refusal, Settings, Supervisor, call, cast, child, event
+from cliffracer import Actor, Mailbox, Node, Refusal, Settings, Supervisor, call, cast, child, event, pool
 from cliffracer.transport.contract import Transport
 from cliffracer.transport.local import LocalBroker, LocalTransport
 from cliffracer.transport.nats import NatsOptions, NatsTransport
@@ -296,3 +296,27 @@ async def test_reply_headers_do_not_echo_those_of_the_request(wire):
     assert response.headers is None
     response = await wire.ask("shelf.nothing", b"{}", {"Authorization": "Bearer secret"})
     assert "Authorization" not in response.headers
+
+
+class Boxes(Actor):
+    @call
+    async def put(self, key: set[int | str]) -> str:
+        return self.name
+
+    @event("boxes.filled")
+    async def on_filled(self, key: set[int | str]) -> None: ...
+
+
+async def test_key_of_a_pool_that_cannot_be_told_from_others_is_refused_and_counted(log, lines):
+    broker = LocalBroker()
+    client = LocalTransport(broker)
+    await client.connect(lambda _: None)
+    tree = Supervisor("tree", pool(child(Boxes), size=2, key="key"))
+    async with Node(tree, settings=Settings(), transport=LocalTransport(broker), log=log):
+        reply = await client.request("boxes.put", b'{"key": [1, "a"]}', timeout=5)
+        assert reply.headers is not None
+        assert reply.headers["Cliffracer-Error"] == "invalid_message"
+        await client.publish("boxes.filled", b'[1, "a"]')
+        await anyio.sleep(2)
+        (line, *_) = [line for line in lines if line["event"] == "message_rejected"]
+        assert "the value of the key 'key' cannot be told from others" in line["problem"]

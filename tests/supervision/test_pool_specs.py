@@ -62,7 +62,7 @@ class NeedsStock(Actor):
         (pool(Inventory, size=2), {"size": 2}, "only actors can be pooled"),
         ("inventory", {"size": 2}, "takes an actor class"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_wrong_pool_is_refused_before_anything_starts(arguments, options, problem):
     with pytest.raises(SpecError, match=problem):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import nats
 import pytest
@@ -15,6 +16,7 @@ from cliffracer import (
     Actor,
     Disconnected,
     DynamicSupervisor,
+    MailboxFull,
     MessageTooLarge,
     Node,
     NotAuthorized,
@@ -281,6 +283,30 @@ async def test_calls_in_flight_fail_at_once_when_the_connection_is_closed_for_go
                 await until(lambda: node.statistics()["memory"].mailbox.depth == 1)
                 await break_for_good(transport)
         assert [failure.retry for failure in failures] == ["unsafe"]
+
+
+async def test_call_and_event_that_find_no_room_to_be_sent_fail_in_their_time_and_were_not_handled(make_server, log):
+    server = make_server()
+    server.start()
+    failures = []
+    async with running(server.url, log, call_timeout=0.5) as (node, transport):
+        server.freeze()
+        try:
+            with anyio.fail_after(BOUND):
+                while transport._client.pending_data_size <= 8 * 1024 * 1024:
+                    transport.publish_nowait("filler", b"x" * 1_000_000)
+                    await anyio.lowlevel.checkpoint()
+            # No scope around these: it would say how long they may take.
+            for send in (node.ref(Memory, prefer_local=False).tell, lambda word: node.publish("words.one", word)):
+                with pytest.raises(MailboxFull) as error:
+                    await send("never")
+                failures.append(error.value)
+        finally:
+            server.thaw()
+        await until(lambda: transport._client.pending_data_size == 0)
+        assert "never" not in await node.ref(Memory).heard_so_far()
+    assert [failure.retry for failure in failures] == ["safe", "safe"]
+    assert all("nothing was queued" in failure.detail for failure in failures)
 
 
 async def test_connection_that_is_rebuilt_again_and_again_leaves_nothing_behind(make_server, log):

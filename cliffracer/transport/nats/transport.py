@@ -105,6 +105,7 @@ class NatsTransport(Transport):
     def __init__(self, options: NatsOptions) -> None:
         """Prepare a connection; nothing is opened."""
         self._options = options
+        self._new_client: Callable[[], SinkClient] = SinkClient
         self._client = SinkClient()
         self._on_event: Callable[[ConnectionEvent], None] = lambda _: None
         self._closing = False
@@ -146,7 +147,7 @@ class NatsTransport(Transport):
                 "nats-py runs on asyncio only: use anyio.run(..., backend='asyncio'), or nats='none' to do without."
             ) from None
         self._on_event = on_event
-        client, earlier, earlier_inbox = SinkClient(), self._client, self._inbox
+        client, earlier, earlier_inbox = self._new_client(), self._client, self._inbox
         # First the one that is lost goes, in silence: two at once would hear every event twice.
         self._is_up = False
         self._fail_requests("the connection was replaced while the reply was awaited")
@@ -231,14 +232,11 @@ class NatsTransport(Transport):
         """Hand a message to nats-py; see `Transport.publish_nowait`."""
         client = self._client
         if not client.is_connected:
-            raise NotConnected(f"the connection to {self.url} is down; nothing was sent")
+            raise NotConnected(f"the connection to {self.url} is down; nothing was sent", nothing_sent=True)
         if problem := subject_problem(subject) or (reply and self._reply_problem(reply)):
             raise ValueError(f"cannot publish to {subject!r}: {problem}")
-        headers_size = 0
-        if headers:
-            headers_size = 12 + sum(len(key) + len(value.encode()) + 4 for key, value in headers.items())
-        check_size(payload, headers_size, client.max_payload)
-        if client.pending_data_size + len(payload) + headers_size > _LIMIT:
+        size = check_size(payload, headers, client.max_payload)
+        if client.pending_data_size + size > _LIMIT:
             raise OutboundFull(f"{client.pending_data_size} bytes wait to be sent to {self.url}; nothing was queued")
         sending = client.publish(subject, payload, reply, cast("dict[str, str] | None", headers or None))
         try:
@@ -257,9 +255,19 @@ class NatsTransport(Transport):
         problem = subject_problem(reply)
         return problem and f"its reply subject {reply!r}: {problem}"
 
-    async def publish(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: Headers | None = None,
+        timeout: float | None = None,
+    ) -> None:
         """Hand a message to nats-py, once there is room; see `Transport.publish`."""
-        await self._wait_for_room()
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        if self._client.pending_data_size > _ROOM:
+            await self._wait_for_room(timeout)
         self._published += 1
         if self._published % _PAUSE_EVERY == 0:
             # nats-py never pauses by itself, and nothing leaves the process until somebody does. Before and not after:
@@ -273,7 +281,9 @@ class NatsTransport(Transport):
         """Publish a message and wait for the first reply; see `Transport.request`."""
         loop = asyncio.get_running_loop()
         if self._client.pending_data_size > _ROOM:
-            await self._wait_for_room()
+            began = loop.time()
+            await self._wait_for_room(timeout)
+            timeout = None if timeout is None else timeout - (loop.time() - began)
         token = f"{next(self._tokens):x}"
         reply: asyncio.Future[Response] = loop.create_future()
         expiry = None if timeout is None else loop.call_later(timeout, _expire, reply, subject, timeout)
@@ -301,10 +311,13 @@ class NatsTransport(Transport):
             if not reply.done():
                 reply.set_exception(NotConnected(why))
 
-    async def _wait_for_room(self) -> None:
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        while self._client.is_connected and self._client.pending_data_size > _ROOM:
-            await self._write_out()
+    async def _wait_for_room(self, timeout: float | None) -> None:
+        with anyio.move_on_after(timeout):
+            while self._client.is_connected and self._client.pending_data_size > _ROOM:
+                await self._write_out()
+            return
+        waiting = self._client.pending_data_size
+        raise OutboundFull(f"{waiting} bytes waited for {timeout:.3g} s to be sent to {self.url}; nothing was queued")
 
     async def _write_out(self) -> None:
         """Wait until nats-py has written its buffer to the socket."""
@@ -312,12 +325,12 @@ class NatsTransport(Transport):
         queue: asyncio.Queue[Any] | None = self._client._flush_queue
         flusher = cast("asyncio.Task[None] | None", self._client._flusher_task)
         if queue is None or flusher is None or flusher.done():
-            raise NotConnected(f"the connection to {self.url} is down")
+            raise NotConnected(f"the connection to {self.url} is down", nothing_sent=True)
         await queue.put(written)
         # If the connection breaks meanwhile the flusher is gone, and nobody will ever answer.
         await asyncio.wait({written, flusher}, return_when=asyncio.FIRST_COMPLETED)
         if not written.done():
-            raise NotConnected(f"the connection to {self.url} broke before all was sent")
+            raise NotConnected(f"the connection to {self.url} broke before all was sent", nothing_sent=True)
 
     # Subscribe
 
