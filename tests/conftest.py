@@ -1,5 +1,6 @@
 """Backends, a real server, and a logger that remembers: for all tests."""
 
+import os
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,15 @@ hypothesis_settings.register_profile("cliffracer", deadline=None)
 hypothesis_settings.load_profile("cliffracer")
 
 LogLines = list[LogLine]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in several processes, a file each: most of the system tests wait. Single files run in one."""
+    option = config.option
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not option.usepdb and not option.collectonly:
+        if getattr(option, "numprocesses", 0) is None:  # pytest-xdist is there, and nobody has said how many
+            option.numprocesses, option.dist = min(os.cpu_count() or 1, 4), "loadfile"
 
 
 @pytest.fixture(params=["trio", "asyncio"])
