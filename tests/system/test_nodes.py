@@ -155,6 +155,22 @@ def test_server_that_is_killed_and_started_again_brings_no_down_and_monitors_go_
     assert heard(a, "heard_down")[0]["reason"] == "Shutdown(detail='')"
 
 
+def test_server_that_is_frozen_longer_than_the_timeout_takes_nobody_for_gone_and_monitors_go_on(
+    run_node, watch, server
+):
+    a, b = run_node("a"), run_node("b")
+    watch("a", "b")
+    server.freeze()
+    time.sleep(8 * TIMEOUT)
+    server.thaw()
+    time.sleep(4 * TIMEOUT)
+    assert [line for line in a.events if line["event"] == "broker_disconnected"] == []
+    assert (heard(a, "heard_down"), nodes(a), nodes(b)) == ([], [("b", "up")], [("a", "up")])
+    b.stop(signal.SIGTERM)
+    a.wait_for("heard_down")
+    assert heard(a, "heard_down")[0]["reason"] == "Shutdown(detail='')"
+
+
 def test_process_that_is_frozen_longer_than_the_timeout_counts_as_gone_and_takes_nobody_for_gone(run_node, watch):
     a, b = run_node("a"), run_node("b")
     watch("a", "b")
