@@ -71,8 +71,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_stopping_at_once": ("signal",),
     "node_unstoppable": ("where",),
     "loop_blocked": ("seconds", "where"),
-    "node_joined": ("peer", "id"),
-    "node_left": ("peer", "id", "reason"),
+    "node_joined": ("peer", "id", "known"),
+    "node_left": ("peer", "id", "reason", "known"),
+    "node_refused": ("peer", "id", "limit", "total"),
     # the broker
     "broker_connected": ("url",),
     "broker_disconnected": ("url",),

@@ -162,6 +162,72 @@ async def test_monitor_asks_another_replica_if_the_first_one_dies_before_it_answ
         assert mine.at.name == ("c" if dead is b else "b")
 
 
+async def test_monitor_asks_again_if_it_comes_to_a_replica_that_waits_for_its_restart(node_of):
+    async with node_of("a") as a, node_of("b", "w") as b, node_of("c", "w") as c:
+        b._life.host.monitors.theirs._find = lambda _: None  # it is between two incarnations
+        told = [monitor(a, "w")[0] for _ in range(5)]
+        await anyio.sleep(1)
+        assert told == [[]] * 5
+        assert (len(watched_by(a, b)), len(watched_by(a, c))) == (0, 5)
+
+
+async def test_monitor_of_an_actor_that_is_just_restarted_is_of_its_next_incarnation(node_of):
+    async with node_of("a") as a, node_of("b", "w") as b:
+        theirs = b._life.host.monitors.theirs
+        find, theirs._find = theirs._find, lambda _: None
+        told, _ = monitor(a, "w")
+        await anyio.sleep(0.2)
+        theirs._find = find
+        await anyio.sleep(1)
+        assert (told, len(watched_by(a, b))) == ([], 1)
+
+
+async def test_actor_that_stays_away_is_taken_for_gone_after_half_a_second(node_of):
+    async with node_of("a") as a, node_of("b", "w") as b:
+        b._life.host.monitors.theirs._find = lambda _: None
+        told, _ = monitor(a, "w")
+        await anyio.sleep(0.5)
+        assert told == [(None, 0, "")]
+
+
+async def stranger_beside(node) -> LocalTransport:
+    """Somebody on the same broker who may say anything."""
+    stranger = LocalTransport(node.wire._inner._broker)
+    await stranger.connect(lambda _: None)
+    return stranger
+
+
+async def test_questions_of_strangers_take_up_no_more_than_a_thousand_places_and_the_node_stops_in_time(node_of):
+    async with node_of("b", "w") as b:
+        stranger = await stranger_beside(b)
+        for wave in range(3):
+            for n in range(5_000):
+                question = f'{{"id":"x{wave}-{n}","name":"x","monitor":1}}'
+                stranger.publish_nowait("w.$monitor", question.encode(), reply="_INBOX.x")
+            assert len(b.nodes()) == 1000
+            assert len(b._life.host.monitors.theirs.askers) == 1000
+            await anyio.sleep(BOUND + 1)
+            assert b.nodes() == ()
+        before = anyio.current_time()
+    assert anyio.current_time() - before < 1.5
+
+
+async def test_one_node_monitors_no_more_than_ten_thousand_and_asks_again_until_there_is_room(node_of, lines):
+    async with node_of("a") as a, node_of("b", "w") as b:
+        ends = [monitor(a, "w") for _ in range(10_001)]
+        await anyio.sleep(10)
+        assert len(watched_by(a, b)) == 10_000
+        assert [told for told, _ in ends if told] == []
+        problems = [line["problem"] for line in lines if line["event"] == "message_rejected"]
+        assert problems[0].startswith(f"refused to node 'a', id {a.id}; 1 refused so far")
+        ends[0][1]()
+        await anyio.sleep(3)
+        assert len(watched_by(a, b)) == 10_000
+        await kill(b, "w")
+        await anyio.sleep(10)
+        assert sum(len(told) for told, _ in ends) == 10_000
+
+
 async def test_monitor_that_is_taken_away_while_the_answer_is_on_its_way_leaves_nothing(node_of):
     async with node_of("a") as a, node_of("b", "w") as b:
         b.wire.faults.delay(1.0, "w.$monitor", direction="out")
@@ -306,6 +372,35 @@ async def test_loop_that_was_blocked_longer_than_the_timeout_takes_nobody_for_go
         await anyio.sleep(1.1)
         assert (told, changes) == ([], [])
         assert [node.name for node in b.nodes()] == ["a"]
+
+
+async def test_broker_that_is_frozen_takes_no_node_and_no_monitor_with_it(node_of):
+    async with node_of("a") as a, node_of("b", "w") as b, node_of("c") as c:
+        told, _ = monitor(a, "w")
+        await anyio.sleep(0.1)
+        changes = [changes_of(node) for node in (a, b, c)]
+        frozen = [node.wire.faults.drop() for node in (a, b, c)]
+        await anyio.sleep(12 * TIMEOUT)
+        for fault in frozen:
+            fault.stop()
+        await anyio.sleep(12 * TIMEOUT)
+        assert (told, changes) == ([], [[], [], []])
+        await kill(b, "w")
+        await anyio.sleep(0.1)
+        assert told == [(Killed(), 1, "b")]
+
+
+async def test_node_that_dies_while_the_broker_is_frozen_is_noticed_within_the_bound_afterwards(node_of):
+    async with node_of("a") as a, node_of("b", "w") as b:
+        told, _ = monitor(a, "w")
+        await anyio.sleep(0.1)
+        with a.wire.faults.drop():
+            await anyio.sleep(60)
+            b.wire.faults.drop()  # for ever
+        await anyio.sleep(TIMEOUT - 0.5)
+        assert told == []
+        await anyio.sleep(BOUND + 1 - TIMEOUT + 0.5)
+        assert told == [(NodeLost("b"), 1, "b")]
 
 
 async def test_question_that_comes_back_to_the_node_that_asks_makes_it_no_peer_of_its_own(node_of):

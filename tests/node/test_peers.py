@@ -1,5 +1,6 @@
 """Nodes see each other join and leave, and hear of the ends of each other's actors, by nothing but the broker."""
 
+import json
 from typing import Any
 
 import anyio
@@ -152,3 +153,59 @@ async def test_monitor_that_was_taken_away_brings_no_down(node_of):
         await anyio.sleep(10)
         assert downs(heard) == []
         assert b._life.host.monitors.theirs.askers[a.id].numbers() == []
+
+
+@pytest.fixture
+async def stranger(node_of):
+    """Somebody on the same broker who may say anything."""
+    async with node_of("hub") as hub:
+        transport = LocalTransport(hub._transport._broker)
+    await transport.connect(lambda _: None)
+    return transport
+
+
+def say(stranger, type, id):
+    stranger.publish_nowait("$CLIFFRACER.nodes", json.dumps({"type": type, "id": id, "name": "x"}).encode())
+
+
+def lines_about(lines, *events):
+    return [line for line in lines if line["event"] in events]
+
+
+async def test_no_more_nodes_are_known_than_a_thousand_and_the_rest_is_counted(node_of, stranger, lines):
+    heard: list[Any] = []
+    async with node_of("a", child(Watcher, heard)) as a:
+        for n in range(30_000):
+            say(stranger, "here", f"forged-{n}")
+        assert len(a.nodes()) == 1000
+        await anyio.sleep(60)
+        assert a.nodes() == ()
+        (refused,) = lines_about(lines, "node_refused")
+        assert (refused["peer"], refused["limit"], refused["total"]) == ("x", 1000, 1)
+        assert len(lines_about(lines, "node_joined", "node_left")) < 200
+        assert [type(change) for change in heard] == [NodeUp] * 1000 + [NodeDown] * 1000
+        say(stranger, "here", "one-more")
+        assert [node.id for node in a.nodes()] == ["one-more"], "there is room again"
+
+
+async def test_who_comes_and_goes_all_the_time_brings_a_bounded_number_of_signals(node_of, stranger):
+    heard: list[Any] = []
+    async with node_of("a", child(Watcher, heard)):
+        for n in range(10_000):
+            say(stranger, "here", f"forged-{n}")
+            say(stranger, "bye", f"forged-{n}")
+        await anyio.wait_all_tasks_blocked()
+        assert len(heard) == 2000
+
+
+async def test_node_that_goes_on_talking_after_a_bye_that_it_has_not_said_is_back_within_three_beats(node_of, stranger):
+    heard: list[Any] = []
+    async with node_of("a", child(Watcher, heard)) as a, node_of("b") as b:
+        await anyio.sleep(0.1)
+        (info,) = a.nodes()
+        say(stranger, "bye", b.id)
+        assert a.nodes() == ()
+        await anyio.sleep(3.1)
+        assert a.nodes() == (info,)
+        await anyio.sleep(60)
+        assert heard == [NodeUp(info), NodeDown(info, "left"), NodeUp(info)]

@@ -1,9 +1,13 @@
 """Processes that see each other come and go, and monitor each other's actors, over a real nats-server."""
 
+import asyncio
 import json
+import re
 import signal
 import time
+from pathlib import Path
 
+import nats
 import pytest
 
 pytestmark = pytest.mark.system
@@ -155,6 +159,22 @@ def test_server_that_is_killed_and_started_again_brings_no_down_and_monitors_go_
     assert heard(a, "heard_down")[0]["reason"] == "Shutdown(detail='')"
 
 
+def test_server_that_is_frozen_longer_than_the_timeout_takes_nobody_for_gone_and_monitors_go_on(
+    run_node, watch, server
+):
+    a, b = run_node("a"), run_node("b")
+    watch("a", "b")
+    server.freeze()
+    time.sleep(8 * TIMEOUT)
+    server.thaw()
+    time.sleep(4 * TIMEOUT)
+    assert [line for line in a.events if line["event"] == "broker_disconnected"] == []
+    assert (heard(a, "heard_down"), heard(a, "node_left"), heard(b, "node_left")) == ([], [], [])
+    b.stop(signal.SIGTERM)
+    a.wait_for("heard_down")
+    assert heard(a, "heard_down")[0]["reason"] == "Shutdown(detail='')"
+
+
 def test_process_that_is_frozen_longer_than_the_timeout_counts_as_gone_and_takes_nobody_for_gone(run_node, watch):
     a, b = run_node("a"), run_node("b")
     watch("a", "b")
@@ -193,3 +213,45 @@ def test_tree_shows_every_node_and_what_each_runs_for_itself(run_node, cliffrace
     assert {child["id"] for child in trees["b"]["root"]["children"]} == {"worker-b", "watcher-b"}
     own = {child["id"]: child["state"] for child in trees["b"]["own"]["children"]}
     assert own["nodes"] == own["monitors"] == "running"
+
+
+async def pretend_to_be_a_node(url, user):
+    client = await nats.connect(url, user=user, password="change-me")
+    who = '"id": "stranger", "name": "stranger"'
+    await client.publish("$CLIFFRACER.nodes", f'{{"type": "hello", {who}}}'.encode())
+    await client.publish("worker-a.$monitor", f'{{{who}, "monitor": 1}}'.encode(), reply="_INBOX.stranger")
+    await client.flush()
+    await client.close()
+
+
+def test_permissions_that_the_documentation_shows_let_nodes_and_clients_do_their_work(
+    start, make_server, cliffracer, tmp_path
+):
+    page = (Path(__file__).parents[2] / "docs" / "wire.md").read_text()
+    (shown,) = re.findall(r"^authorization \{\n.*?^\}\n", page, re.DOTALL | re.MULTILINE)
+    server = make_server(shown)
+    server.start()
+    (tmp_path / "app.py").write_text(APP)
+
+    def env(user, **more):
+        return {"CLIFFRACER_NATS_USER": user, "CLIFFRACER_NATS_PASSWORD": "change-me", **more}
+
+    def run(name):
+        settings = env("node", CLIFFRACER_NODE_NAME=name, CLIFFRACER_LOG_FORMAT="json")
+        running = start("run", f"{tmp_path / 'app.py'}:app", "--nats", server.url, env=settings)
+        running.wait_for("node_started")
+        return running
+
+    def ask(*arguments):
+        return cliffracer(*arguments, "--nats", server.url, env=env("client"))
+
+    a, b = run("a"), run("b")
+    done = ask("call", "watcher-a.watch", "name=worker-b")
+    assert done.returncode == 0, done.stderr
+    assert "worker-b" in ask("services").stdout
+    assert ask("tree").returncode != 0
+    asyncio.run(pretend_to_be_a_node(server.url, "client"))
+    b.stop(signal.SIGTERM)
+    a.wait_for("heard_down")
+    assert nodes(a) == [("b", "up"), ("b", "left")]
+    assert heard(a, "broker_error") == heard(b, "broker_error") == []

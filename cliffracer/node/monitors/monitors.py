@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from cliffracer.actor.host import TellDown, Watched
 from cliffracer.actor.nodes import NodeDown, NodeInfo, NodeLost, NodeUp
 from cliffracer.codec import encode
-from cliffracer.errors import NoResponders, NotConnected, NotPermitted, OutboundFull, RequestTimeout
+from cliffracer.errors import MailboxFull, NoResponders, NotConnected, NotPermitted, OutboundFull, RequestTimeout
 from cliffracer.exits import Exit
 from cliffracer.node.monitors.theirs import Asker, Theirs
 from cliffracer.node.monitors.words import (
@@ -43,6 +43,8 @@ __all__ = ["Monitors"]
 
 _PATIENCE = 2.0  # seconds until a question is sent again
 _PAUSE = 0.5  # seconds before that where it could not be sent at all
+_ANSWERS = 10  # that it does not run there, until we believe it: another replica may run, or the next incarnation soon
+_SOON = 0.05  # seconds between these
 _LAST_WORDS = 1.0  # seconds that a node which stops waits for its notices to be confirmed
 _NUMBERS_AT_ONCE = 5000
 
@@ -119,6 +121,7 @@ class Monitors:
                     await anyio.sleep(self._peers.timeout)
                     if self._transport.is_connected:
                         self._renew_all(self._tasks)
+                    if self._peers.can_judge:
                         self.theirs.count_round()
         finally:
             self._tasks = None
@@ -152,25 +155,34 @@ class Monitors:
         me = self._peers.me
         question = encode(Question(me.id, me.name, number), "json")
         subject = f"{self._prefix}{mine.name}.{MONITOR}"
+        times_not_here = 0
         while self._mine.get(number) is mine:
             try:
                 response = await self._transport.request(subject, question, timeout=_PATIENCE)
-                answer = None if error_of(response, mine.name) is not None else WATCHING.decode(response.payload)
+                error = error_of(response, mine.name)
+                answer = None if error is not None else WATCHING.decode(response.payload)
             except RequestTimeout:
                 continue
             except (NotConnected, OutboundFull):
                 await anyio.sleep(_PAUSE)
                 continue
             except NoResponders:
-                answer = None
-            except (NotPermitted, ValueError, RecursionError) as error:
-                self._peers.reject(subject, str(error))
-                answer = None
-            if answer is None:
-                self._end(number, None, 0, "")
-            else:
+                break
+            except (NotPermitted, ValueError, RecursionError) as problem:
+                self._peers.reject(subject, str(problem))
+                break
+            if answer is not None:
                 await self._settle(number, mine, NodeInfo(answer.id, answer.name), answer.incarnation)
-            return
+                return
+            if isinstance(error, MailboxFull):
+                self._peers.reject(subject, str(error))
+                await anyio.sleep(_PATIENCE)
+                continue
+            times_not_here += 1
+            if times_not_here == _ANSWERS:
+                break
+            await anyio.sleep(_SOON)
+        self._end(number, None, 0, "")
 
     async def _settle(self, number: int, mine: _Mine, at: NodeInfo, incarnation: int) -> None:
         """Note where it is watched."""

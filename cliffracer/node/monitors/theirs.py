@@ -11,6 +11,7 @@ from cliffracer.actor.nodes import NodeInfo
 from cliffracer.codec import encode
 from cliffracer.errors import (
     InvalidMessage,
+    MailboxFull,
     NoActor,
     NoResponders,
     NotConnected,
@@ -30,7 +31,7 @@ from cliffracer.node.monitors.words import (
     for_others,
     subject_of,
 )
-from cliffracer.node.peers import Peers
+from cliffracer.node.peers import MOST_NODES, Peers
 from cliffracer.node.replies import RemoteReply, Replies
 from cliffracer.transport.contract import Transport
 
@@ -40,6 +41,7 @@ _PATIENCE = 2.0  # seconds until a notice is sent again
 _PAUSE = 0.5  # seconds before that where it could not be sent at all
 _ROUNDS = 5  # without a word, after which nothing is watched for a node any longer
 _ENDS_AT_ONCE = 100  # in one message
+_MOST_WATCHES = 10_000  # for one node
 
 
 class _Watch:
@@ -100,7 +102,8 @@ class Theirs:
         self._replies = replies
         self._find = find
         self.askers: dict[str, Asker] = {}
-        """By the ids of their nodes."""
+        """By the ids of their nodes; no more of them than `MOST_NODES`."""
+        self._refused = 0
         self.on_end: Callable[[Asker], None] = lambda _: None
         """Told that there is something to tell; unless it is being told something already."""
 
@@ -119,10 +122,25 @@ class Theirs:
         if known is None and found is None:
             answer.fail(NoActor(f"{name}.{MONITOR}", f"no actor {name!r} runs on this node"))
         elif self._peers.heard(NodeInfo(question.id, question.name)):
+            if known is None and not self._has_room_for(asker):
+                self._refuse(question, answer, name)
+                return
             if known is None:
                 assert found is not None
                 known = self._watch(question, *found)
             answer.answer(Watching(self._peers.me.id, self._peers.me.name, known.incarnation))
+
+    def _has_room_for(self, asker: Asker | None) -> bool:
+        if asker is None:
+            return len(self.askers) < MOST_NODES
+        return len(asker.watched) + len(asker.ended) < _MOST_WATCHES
+
+    def _refuse(self, question: Question, answer: RemoteReply, name: str) -> None:
+        self._refused += 1
+        problem = f"this node monitors for {MOST_NODES} nodes, and {_MOST_WATCHES} actors for each, and no more"
+        by = f"refused to node {question.name!r}, id {question.id}; {self._refused} refused so far"
+        self._peers.reject(f"{name}.{MONITOR}", f"{by}: {problem}")
+        answer.fail(MailboxFull(f"{name}.{MONITOR}", problem))
 
     def _watch(self, question: Question, process: Watched, incarnation: int) -> _Watch:
         asker = self.askers.setdefault(question.id, Asker(question.id))
