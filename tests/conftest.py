@@ -26,9 +26,10 @@ LogLines = list[LogLine]
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run the whole suite in several processes, a file each: most of the system tests wait. Single files run in one."""
     option = config.option
-    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not option.usepdb and not option.collectonly:
-        if getattr(option, "numprocesses", 0) is None:  # pytest-xdist is there, and nobody has said how many
-            option.numprocesses, option.dist = min(os.cpu_count() or 1, 4), "loadfile"
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not option.usepdb and not option.collectonly
+    # pytest-xdist is there, this is not one of its workers, and nobody has said how many there are to be.
+    if whole and not hasattr(config, "workerinput") and getattr(option, "numprocesses", 0) is None:
+        option.numprocesses, option.dist = min(os.cpu_count() or 1, 4), "loadfile"
 
 
 @pytest.fixture(params=["trio", "asyncio"])
