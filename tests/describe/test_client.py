@@ -74,6 +74,7 @@ def test_schemas_names_documentation_and_refusals_of_the_stubs_are_those_of_the_
     assert stubs["refusals"] == original["refusals"]
 
 
+@pytest.mark.system  # mypy and pyright are there where all of [dev] is
 @pytest.mark.parametrize(
     ("path", "tree"), [(ROOT / "tests/describe/zoo.py", "zoo"), (SHOP, "shop"), (QUICKSTART, "app")]
 )
@@ -84,6 +85,7 @@ def test_stubs_are_right_for_strict_type_checkers(client, path, tree, tmp_path):
     run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--project", str(tmp_path))
 
 
+@pytest.mark.system
 def test_wrong_call_through_the_stubs_is_an_error_of_the_type_checker(client, tmp_path):
     client(QUICKSTART, "app")
     caller = tmp_path / "caller.py"
