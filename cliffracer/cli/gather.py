@@ -36,11 +36,11 @@ async def gather(
         subject: Whom to ask.
         is_last: Tells whether an answer is the one that was waited for, so that no other is.
     """
-    send, receive = anyio.create_memory_object_stream[bytes](inf)
+    send, receive = anyio.create_memory_object_stream[bytes | None](inf)
 
     def take(_: str, payload: bytes, __: str, headers: Headers | None) -> None:
-        del headers
-        send.send_nowait(payload)
+        nobody = headers is not None and headers.get("Status") == "503"  # the server's own words
+        send.send_nowait(None if nobody else payload)
 
     inbox = f"_INBOX.cliffracer.{secrets.token_hex(8)}"
     subscription = await transport.subscribe(inbox, take)
@@ -50,8 +50,8 @@ async def gather(
         while True:
             with anyio.move_on_after(_LAST_ANSWER if answers else _FIRST_ANSWER) as patience:
                 payload = await receive.receive()
-                if not payload:
-                    break  # the server says that nobody is subscribed
+                if payload is None:
+                    break
                 answers.append(payload)
                 if is_last(payload):
                     break
