@@ -28,7 +28,7 @@ _NANOSECONDS = 1_000_000_000
 @click.option("--nats", metavar="URL", help="The NATS server.  [default: CLIFFRACER_NATS_URL or nats://127.0.0.1:4222]")
 @click.option("--json", "as_json", is_flag=True, help="For machines: one JSON object for each instance, a line each.")
 def services(nats: str | None, *, as_json: bool) -> None:
-    """List the actors and pools that can be called, with what they have done.
+    """List the actors and pools, with what they have done.
 
     Actors below dynamic supervisors are not listed; they answer to their name: cliffracer describe NAME
     """

@@ -278,6 +278,7 @@ class Node:
                 if stop.is_set() and life is not None:
                     life.stop_at_once(signal.Signals(number).name)
                 elif life is None or not life.is_running:
+                    self._log.warning("node_start_interrupted", signal=signal.Signals(number).name)
                     stop.set()
                     starting.cancel()
                 else:

@@ -64,6 +64,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "supervisor_shut_down_by_itself": ("supervisor", "child"),
     # the node
     "node_started": ("tree", "actors", "broker", "namespace"),
+    "node_start_interrupted": ("signal",),
     "node_stopping": ("reason", "worst_case_seconds"),
     "node_drain_timed_out": ("seconds", "busy"),
     "node_stopped": ("reason",),

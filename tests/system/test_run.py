@@ -199,6 +199,7 @@ def test_sigterm_interrupts_the_first_connection(start, free_port):
     shop.wait_for("Ctrl-C stops it in order")
     time.sleep(0.5)
     assert shop.stop() == 0
+    assert "node_start_interrupted" in shop.text
 
 
 def test_unknown_setting_is_named_with_the_one_that_was_meant(cliffracer):
