@@ -109,7 +109,6 @@ class Timers:
         """
         self.clock = clock
         # What anyio looks up anew at each call, `use_running_loop` looks up once.
-        self.new_event: Callable[[], anyio.Event] = anyio.Event
         self.effective_deadline: Clock = anyio.current_effective_deadline
         self.new_waiter: Callable[[], Waiter] = EventWaiter
         self._heap: list[tuple[float, int, Timer]] = []
@@ -121,7 +120,6 @@ class Timers:
     def use_running_loop(self) -> None:
         """Settle on the event loop that runs now; it must stay the same from here on."""
         token = anyio.lowlevel.current_token()
-        self.new_event = token.backend_class.create_event
         self.effective_deadline = token.backend_class.current_effective_deadline
         new_future = getattr(token.native_token, "create_future", None)
         if new_future is not None:

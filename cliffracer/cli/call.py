@@ -116,7 +116,7 @@ def _send(target: str, payload: bytes, nats: str | None, timeout: float | None) 
     settings = settings_for(nats)
     if timeout is not None and not 0 < timeout < float("inf"):
         raise click.UsageError("--timeout takes a number of seconds above zero.")
-    subject = f"{settings.namespace}.{target}" if settings.namespace else target
+    subject = settings.prefix() + target
     outcome = run_on_asyncio(lambda: _request(settings, subject, target, payload, timeout or settings.call_timeout))
     if isinstance(outcome, CallError | Refusal):
         click.echo(_tell(outcome), err=True)

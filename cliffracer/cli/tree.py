@@ -99,7 +99,7 @@ async def _ask_again(transport: Transport, settings: Settings, node: str | None)
 
 async def _ask(transport: Transport, settings: Settings, node: str | None) -> list[NodeTree]:
     """Ask all nodes, and return the answers, sorted by name."""
-    prefix = f"{settings.namespace}." if settings.namespace else ""
+    prefix = settings.prefix()
 
     def is_wanted(payload: bytes) -> bool:
         return node is not None and _DECODER.decode(payload).node == node

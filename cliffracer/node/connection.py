@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 
 from cliffracer.actor.timers import Clock
 from cliffracer.errors import NotConnected
+from cliffracer.node.bucket import Bucket
 from cliffracer.observe.logs import Logger, Throttle
 from cliffracer.transport.contract import (
     ConnectionClosed,
@@ -24,7 +25,7 @@ from cliffracer.transport.contract import (
 
 __all__ = ["Connection"]
 
-_TROUBLES_KEPT = 64
+_TROUBLES_KEPT = 64  # different ones; and lines about them at once, then one in a second
 _PATIENCE = 20.0  # seconds that the transport may take to get a lost connection back by itself
 
 
@@ -44,6 +45,7 @@ class Connection:
         self._clock = clock
         self._troubles: dict[str, Throttle] = {}  # by what is wrong
         self._total_troubles = 0
+        self._lines = Bucket(_TROUBLES_KEPT, 1.0, clock)
         self._news = anyio.Event()
         self._closed_for = ""  # why it is gone for good; empty while it is not
         self._rebuild_at = inf  # when to wait no longer for a connection that was lost
@@ -116,7 +118,8 @@ class Connection:
             if len(self._troubles) >= _TROUBLES_KEPT:
                 self._troubles.clear()
             throttle = self._troubles[error] = Throttle(1.0, self._clock)
-        if throttle.ready():
+        # Strangers can make each one read differently, so there is a limit to all of them together.
+        if throttle.ready() and self._lines.take():
             self._log.warning("broker_error", error=error, total=self._total_troubles)
 
     def _tell(self, *, is_there: bool) -> None:

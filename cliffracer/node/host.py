@@ -51,7 +51,7 @@ class NodeHost:
         self._remote: dict[tuple[str, int], RemoteActor] = {}
         self._transport = transport
         self._prefer_local = settings.prefer_local
-        self._prefix = f"{settings.namespace}." if settings.namespace else ""
+        self._prefix = settings.prefix()
         self.dead_letters = DeadLetters(log, self.timers.clock)
         self.me = NodeInfo(token_hex(6), settings.name())
         self.replies = Replies(transport, self, settings.inboxes())

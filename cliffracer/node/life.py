@@ -88,11 +88,10 @@ class Life:
         try:
             await self._connection.open()
             connected = True
-            prefix = f"{self._settings.namespace}." if self._settings.namespace else ""
             await self.host.peers.open()
             await self.host.monitors.open()
             self._connection.on_change = self.host.peers.connection_changed
-            await answer_tree_requests(self._transport, self.host, prefix, self.describe)
+            await answer_tree_requests(self._transport, self.host, self._settings.prefix(), self.describe)
             await Services(self._transport, self.host, self._settings, self._root).open()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_tree)

@@ -179,7 +179,7 @@ class Services:
         self._root = root
         self._version = settings.app_version
         self._node, self._namespace = settings.name(), settings.namespace
-        self._prefix = f"{settings.namespace}." if settings.namespace else ""
+        self._prefix = settings.prefix()
         # Read once: what the wall clock does later on moves no start.
         self._clock_zero = datetime.now(UTC) - timedelta(seconds=host.timers.clock())
         self._offers: dict[int, _Offer] = {}

@@ -189,6 +189,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             connect_timeout=self.nats_connect_timeout,
         )
 
+    def prefix(self) -> str:
+        """Return what stands before the subjects of actors: the namespace with its dot, or nothing."""
+        return f"{self.namespace}." if self.namespace else ""
+
     def name(self) -> str:
         """Return the node's name: as set, or else host name and process id."""
         return self.node_name or f"{socket.gethostname()}-{os.getpid()}"
