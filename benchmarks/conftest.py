@@ -1,19 +1,22 @@
 """Options, the fixtures `compare` and `compare_laps`, and the tables at the end."""
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
+from msgspec import structs
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.costs import costs, costs_table
-from benchmarks.figures import Contender, Question, Row, as_json, environment, table
+from benchmarks.environment import environment
+from benchmarks.figures import Row, as_json, table
 from benchmarks.jobs import Job, Loop, Report
+from benchmarks.questions import Question, Side
 from cliffracer.transport.server import run_server
 
-SMOKE_COUNT = 300  # messages, or children, at most
 LEGEND = (
     "Rates: messages, starts or stops a second, median of the rounds.",
     "Ratios: median of the ratios of each round (lowest-highest); a row of one round has no range and no spread.",
@@ -21,7 +24,8 @@ LEGEND = (
 )
 COSTS_LEGEND = (
     "Costs: less is better; ours:control is how many times the control's.",
-    "Growth: the processor time of one start or stop, with ten times as many children; 1.00x is linear time.",
+    "Growth of a start or a stop: the processor time of one, with ten times as many children; 1.00x is linear time.",
+    "Growth with actors: a message's time, as a multiple of itself with 1 actor on the connection.",
 )
 _ROWS = pytest.StashKey[list[Row]]()
 
@@ -35,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cliffracer benchmarks")
     group.addoption(
         "--json", metavar="PATH", type=Path, help="Write all figures, and on what they were taken, to PATH."
+    )
+    group.addoption(
+        "--profile",
+        metavar="DIR",
+        type=Path,
+        help="One round under cProfile: write where the time of each side went to DIR; the figures mean nothing.",
     )
     group.addoption(
         "--smoke", action="store_true", help="One round of very few messages: shows that it works, no more."
@@ -88,6 +98,17 @@ def compare_laps(
 ) -> CompareLaps:
     """Return what puts several questions to all sides at once: each run answers all of them, with a report for each."""
 
+    profiles: Path | None = pytestconfig.getoption("--profile")
+    if profiles is not None:
+        profiles.mkdir(parents=True, exist_ok=True)
+
+    def job(question: Question, loop: Loop, side: Side) -> Job:
+        made = _job(question, loop, side, smoke=smoke)
+        if profiles is None:
+            return made
+        name = re.sub("[^a-z0-9]+", "-", f"{question.label} {loop} {side}".lower())
+        return structs.replace(made, profile=str(profiles.absolute() / f"{name}.txt"))
+
     def put(questions: Sequence[Question], loop: Loop, run: RunLaps) -> list[Row]:
         if importlib.util.find_spec("uvloop") is None and loop == "uvloop":
             pytest.skip("uvloop is not installed")
@@ -97,13 +118,13 @@ def compare_laps(
         def one_round() -> None:
             turn = len(rows[0].reports["ours"]) % len(question.sides)
             for side in question.sides[turn:] + question.sides[:turn]:
-                reports = run(_job(question, getattr(question, side), loop, smoke=smoke))
+                reports = run(job(question, loop, side))
                 for row, report in zip(rows, reports, strict=True):
                     row.reports[side].append(report)
                 if side == "ours":
                     clock.advance(reports[0])
 
-        benchmark.pedantic(one_round, rounds=1 if smoke else question.rounds)
+        benchmark.pedantic(one_round, rounds=1 if smoke or profiles is not None else question.rounds)
         benchmark.extra_info.update(rows[0].as_dict())
         benchmark.extra_info["further_laps"] = [row.as_dict() for row in rows[1:]]
         pytestconfig.stash[_ROWS].extend(rows)
@@ -123,15 +144,18 @@ def compare(compare_laps: CompareLaps) -> Compare:
     return put
 
 
-def _job(question: Question, contender: Contender, loop: Loop, *, smoke: bool) -> Job:
-    count = min(contender.count, SMOKE_COUNT) if smoke else contender.count
+def _job(question: Question, loop: Loop, side: Side, *, smoke: bool) -> Job:
+    contender = getattr(question, side)
+    count = min(contender.count, question.smoke_count) if smoke else contender.count
+    warmup = max(count // 10, question.callers) if question.warmup is None else question.warmup
     return Job(
         contender=contender.module,
         role=question.role,
         loop=loop,
-        warmup=max(count // 10, question.callers),
+        warmup=warmup,
         count=count,
         callers=question.callers,
+        actors=question.actors,
         one_core=question.one_core,
     )
 
@@ -140,19 +164,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     rows = config.stash[_ROWS]
     if not rows:
         return
-    smoke = bool(config.getoption("--smoke"))
-    terminalreporter.section("SMOKE RUN: figures mean nothing, do not quote them" if smoke else "benchmarks")
+    remark = _remark(config)
+    terminalreporter.section(remark or "benchmarks")
     told = costs(rows)
     lines: list[str] = []
-    if rates := [row for row in rows if not row.question.as_latency]:
-        lines += [*table(rates, smoke=smoke), *LEGEND, ""]
+    if rates := [row for row in rows if row.question.tells_rate]:
+        lines += [*table(rates, judge=not remark), *LEGEND, ""]
     if told:
-        lines += [*costs_table(told, smoke=smoke), *COSTS_LEGEND, ""]
+        lines += [*costs_table(told, judge=not remark), *COSTS_LEGEND, ""]
     for line in lines:
         terminalreporter.write_line(line)
     on = environment()
     versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
     terminalreporter.write_line(f"{on['cpu']}, {on['cores']} cores, {on['system']}, {on['python']}; {versions}")
     if (path := config.getoption("--json")) is not None:
-        path.write_bytes(as_json(rows, told, smoke=smoke))
+        path.write_bytes(as_json(rows, told, remark=remark))
         terminalreporter.write_line(f"All figures: {path}")
+
+
+def _remark(config: pytest.Config) -> str:
+    """Return why the figures of this run mean nothing; nothing if they do."""
+    if config.getoption("--smoke"):
+        return "SMOKE RUN: figures mean nothing, do not quote them"
+    if config.getoption("--profile") is not None:
+        return "PROFILED RUN: the profiler slows everybody, and not alike; do not quote these figures"
+    return ""

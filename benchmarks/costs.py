@@ -1,17 +1,15 @@
-"""Costs: bytes, microseconds, and how they grow; less is better here, and a ratio says how many times as much."""
+"""Costs: bytes, times, and how they grow; less is better here, and a ratio says how many times as much."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from benchmarks.figures import Range, Row, Side, aligned, ratio_text
+from benchmarks.figures import Range, Row, aligned, ratio_text
 from benchmarks.jobs import Loop
+from benchmarks.questions import Measure, Side, Unit
 
 __all__ = ["Cost", "costs", "costs_table"]
-
-Unit = Literal["B", "us", "x"]
 
 _TEN = 10
 
@@ -22,7 +20,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     Attributes:
         name: What costs.
         loop: The event loop.
-        unit: Bytes, microseconds, or a multiple.
+        unit: What the figures are.
         figures: The figure of each side; medians.
         peer: What the peer is called; empty if there is none.
         ratio: Ours as a multiple of the control's.
@@ -42,26 +40,19 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 def costs(rows: Sequence[Row]) -> list[Cost]:
     """Return what is told in other units than messages a second."""
-    return [
-        *(_memory(row, row.question.most_bytes) for row in rows if row.question.most_bytes is not None),
-        *_growths(rows),
-        *(_latency(row) for row in rows if row.question.as_latency),
-    ]
+    told = [_told(row, measure) for row in rows for measure in row.question.measures]
+    return [*told, *_growths(rows)]
 
 
-def _memory(row: Row, most: int) -> Cost:
-    each = {side: row.bytes_each(side).median for side in row.question.sides}
-    pairs = zip(row.reports["ours"], row.reports["control"], strict=True)
-    ratio = Range.of([(a.resident_bytes / a.count) / (b.resident_bytes / b.count) for a, b in pairs])
-    return _cost(
-        row,
-        "B",
-        f"memory of an idle child, {row.question.children:,} children",
-        each,
-        ratio,
-        aim=f"at most {most:,} B",
-        met=each["ours"] <= most,
-    )
+def _told(row: Row, measure: Measure) -> Cost:
+    figures: dict[Side, float] = {side: row.cost(side, measure).median for side in row.question.sides}
+    ratio = row.cost_ratio(measure)
+    aim, met = "", None
+    if measure.most is not None:
+        aim, met = f"at most {_text(measure.most, measure.unit)}", figures["ours"] <= measure.most
+    elif measure.most_of_control is not None:
+        aim, met = f"at most {measure.most_of_control:g}x control", ratio.median <= measure.most_of_control
+    return _cost(row, measure.unit, measure.name, figures, ratio, aim=aim, met=met)
 
 
 def _growths(rows: Sequence[Row]) -> Iterator[Cost]:
@@ -75,18 +66,9 @@ def _growths(rows: Sequence[Row]) -> Iterator[Cost]:
 
 def _growth(small: Row, large: Row) -> Cost:
     # The two did not run in the same rounds: processor time depends less than the clock on what disturbs only one.
-    growth = {side: large.cpu(side) / small.cpu(side) for side in small.question.sides}
+    growth: dict[Side, float] = {side: large.cpu(side) / small.cpu(side) for side in small.question.sides}
     name = f"growth of a {small.question.name}, {small.question.children:,} to {large.question.children:,} children"
     return _cost(large, "x", name, growth, Range.of([growth["ours"] / growth["control"]]))
-
-
-def _latency(row: Row) -> Cost:
-    micros = {side: 1e6 / row.rate(side).median for side in row.question.sides}
-    rates = row.ratio("control")
-    ratio = Range(1 / rates.median, 1 / rates.high, 1 / rates.low)
-    floor = row.question.floor
-    aim = "" if floor is None else f"at most {1 / floor.ratio:.3g}x {floor.against}"
-    return _cost(row, "us", row.question.name, micros, ratio, aim=aim, met=row.floor_met())
 
 
 def _cost(
@@ -108,9 +90,14 @@ def _cost(
 _HEADINGS = ("cost", "loop", "ours", "control", "ours:control", "peer", "aim")
 
 
-def costs_table(lines: Sequence[Cost], *, smoke: bool) -> list[str]:
-    """Return the lines of the table of costs, in Markdown; a smoke run says nothing about aims."""
-    return aligned([_HEADINGS, *(_cells(line, judge=not smoke) for line in lines)])
+def costs_table(lines: Sequence[Cost], *, judge: bool) -> list[str]:
+    """Return the lines of the table of costs, in Markdown.
+
+    Args:
+        lines: What to show.
+        judge: Whether to say which aims are reached.
+    """
+    return aligned([_HEADINGS, *(_cells(line, judge=judge) for line in lines)])
 
 
 def _cells(cost: Cost, *, judge: bool) -> tuple[str, ...]:
@@ -118,20 +105,21 @@ def _cells(cost: Cost, *, judge: bool) -> tuple[str, ...]:
     return (
         cost.name,
         cost.loop,
-        _figure(cost, "ours"),
-        _figure(cost, "control"),
+        _text(cost.figures["ours"], cost.unit),
+        _text(cost.figures["control"], cost.unit),
         ratio_text(cost.ratio),
-        f"{_figure(cost, 'peer')} {cost.peer}" if cost.peer else "-",
+        f"{_text(cost.figures['peer'], cost.unit)} {cost.peer}" if cost.peer else "-",
         f"{cost.aim}{verdict}" or "-",
     )
 
 
-def _figure(cost: Cost, side: Side) -> str:
-    value = cost.figures[side]
-    match cost.unit:
-        case "B":
-            return f"{value:,.0f} B"
-        case "us":
-            return f"{value:.3g} us"
+def _text(value: float, unit: Unit) -> str:
+    match unit:
+        case "B" | "messages":
+            return f"{value:,.0f} {unit}"
+        case "MiB":
+            return f"{value:,.1f} MiB"
+        case "us" | "ms":
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
         case "x":
             return f"{value:.2f}x"

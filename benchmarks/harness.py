@@ -1,123 +1,14 @@
 """Runs one contender once: starts its processes, lets them begin, and takes figures only if nothing is missing."""
 
-import selectors
-import subprocess
-import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
-from types import TracebackType
-from typing import Self
 
-import msgspec
 from msgspec import structs
 
-from benchmarks.jobs import Job, Report, Stage
+from benchmarks.jobs import Job, Report
+from benchmarks.process import BrokenFigure, Worker
 
-__all__ = ["BrokenFigure", "run_call", "run_local", "run_many", "run_receive"]
-
-_ROOT = Path(__file__).parent.parent
-_PATIENCE = 180.0  # seconds until the next word of a process
-_PARTING = 10.0  # seconds until a process that has said all is gone
-
-
-class BrokenFigure(AssertionError):
-    """A contender failed, or lost something: there is no figure."""
-
-
-class Worker:
-    """One contender's process, fresh, and gone when the block ends."""
-
-    def __init__(self, job: Job) -> None:
-        """Describe the process; `with` starts it."""
-        self._job = job
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._rest = b""
-
-    def __enter__(self) -> Self:
-        """Start it."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", msgspec.json.encode(self._job).decode()],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            bufsize=0,
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it: it must end by itself if all went well."""
-        try:
-            if kind is None:
-                self._expect_end()
-        finally:
-            self._process.kill()
-            self._process.wait()
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.close()
-            self._process.stdout.close()
-            self._errors.close()
-
-    def tell(self, word: str) -> None:
-        """Send a word to the process."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(word.encode() + b"\n")
-        except BrokenPipeError:
-            raise self._broken(f"is gone before it could be told {word!r}") from None
-
-    def expect(self, stage: Stage) -> Report:
-        """Wait for the process to come to `stage`, and return what it says.
-
-        Raises:
-            BrokenFigure: It died, is late, says something else, or knows of a problem.
-        """
-        line = self._next_line(stage)
-        try:
-            report = msgspec.json.decode(line, type=Report)
-        except msgspec.DecodeError:
-            raise self._broken(f"said {line!r} instead of {stage!r}") from None
-        if report.problems:
-            raise self._broken("has no figure: " + "; ".join(report.problems))
-        if report.stage != stage:
-            raise self._broken(f"said {report.stage!r} instead of {stage!r}")
-        return report
-
-    def _next_line(self, stage: Stage) -> bytes:
-        stdout = self._process.stdout
-        assert stdout is not None
-        deadline = monotonic() + _PATIENCE
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
-            while b"\n" not in self._rest:
-                if not selector.select(max(0.0, deadline - monotonic())):
-                    raise self._broken(f"did not say {stage!r} within {_PATIENCE:g} s")
-                part = stdout.read(65536)
-                if not part:
-                    raise self._broken(f"ended with code {self._process.wait(_PARTING)} before it said {stage!r}")
-                self._rest += part
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line
-
-    def _expect_end(self) -> None:
-        try:
-            code = self._process.wait(_PARTING)
-        except subprocess.TimeoutExpired:
-            raise self._broken(f"does not end, {_PARTING:g} s after its last word") from None
-        if code:
-            raise self._broken(f"ended with code {code}")
-
-    def _broken(self, what: str) -> BrokenFigure:
-        self._errors.seek(0)
-        written = self._errors.read().decode(errors="replace").strip()
-        who = f"{self._job.contender}.{self._job.role} on {self._job.loop}"
-        return BrokenFigure(
-            f"{who} {what}" + (f"\nIts standard error ends with:\n{written[-3000:]}" if written else "")
-        )
+__all__ = ["run_call", "run_crowds", "run_flood", "run_local", "run_many", "run_publish", "run_receive"]
 
 
 def run_local(job: Job) -> Report:
@@ -132,25 +23,26 @@ def run_many(job: Job) -> tuple[Report, Report]:
         return _complete(job, worker.expect("started")), _complete(job, worker.expect("done"))
 
 
-def run_receive(job: Job, *, url: str, check_publisher: bool) -> Report:
+def run_receive(job: Job, *, url: str, check_publisher: bool, publisher: str = "publish") -> Report:
     """Run a receiver, and a publisher that is faster.
 
     Args:
         job: The receiver's.
         url: The NATS server.
         check_publisher: Whether to refuse a figure that is the publisher's own.
+        publisher: What the publisher does.
 
     Raises:
         BrokenFigure: A message was lost, or the publisher was not faster.
     """
     job = structs.replace(job, url=url)
-    with Worker(job) as receiver, Worker(structs.replace(job, contender="publisher", role="publish")) as publisher:
+    with Worker(job) as receiver, Worker(_beside(job, "publisher", publisher)) as source:
         receiver.expect("ready")
-        publisher.expect("ready")
-        publisher.tell("warm")
+        source.expect("ready")
+        source.tell("warm")
         receiver.expect("warm")
-        publisher.tell("go")
-        published = publisher.expect("done")
+        source.tell("go")
+        published = source.expect("done")
         report = _complete(job, receiver.expect("done"))
     if check_publisher and published.rate <= report.rate:
         raise BrokenFigure(
@@ -160,23 +52,119 @@ def run_receive(job: Job, *, url: str, check_publisher: bool) -> Report:
     return report
 
 
-def run_call(job: Job, *, url: str) -> Report:
+def run_crowds(job: Job, crowds: Sequence[int], *, url: str, check_publisher: bool) -> Report:
+    """Run a receiver with one actor, and then with more; return the report of the one, with the growth in its figures.
+
+    Args:
+        job: The receiver's.
+        crowds: How many actors the others have.
+        url: The NATS server.
+        check_publisher: Whether to refuse a figure that is the publisher's own.
+
+    Raises:
+        BrokenFigure: A message was lost, or the publisher was not faster.
+    """
+
+    def run(actors: int) -> Report:
+        crowd = structs.replace(job, actors=actors, profile=_beside_name(job.profile, str(actors)))
+        return run_receive(crowd, url=url, check_publisher=check_publisher, publisher="publish_casts")
+
+    alone, figures = run(1), {}
+    for actors in crowds:
+        many = run(actors)
+        figures[f"wall_{actors}"] = alone.rate / many.rate
+        figures[f"cpu_{actors}"] = (many.cpu_seconds / many.count) / (alone.cpu_seconds / alone.count)
+    return structs.replace(alone, figures=figures)
+
+
+def run_publish(job: Job, *, url: str) -> Report:
+    """Run a publisher, and a subscriber that says when all has arrived.
+
+    Raises:
+        BrokenFigure: An event did not arrive, or not in its turn.
+    """
+    job = structs.replace(job, url=url)
+    with Worker(_beside(job, "subscriber", "subscribe")) as subscriber, Worker(job) as publisher:
+        subscriber.expect("ready")
+        publisher.expect("ready")
+        publisher.tell("warm")
+        subscriber.expect("warm")
+        publisher.tell("go")
+        subscriber.expect("all")
+        publisher.tell("all")
+        report = _complete(job, publisher.expect("done"))
+        _complete(job, subscriber.expect("done"))
+    return report
+
+
+def run_call(job: Job, *, url: str, responder: str = "respond") -> Report:
     """Run a responder, and callers in another process.
+
+    Args:
+        job: The callers'.
+        url: The NATS server.
+        responder: What the responder does.
 
     Raises:
         BrokenFigure: An answer was wrong or missing, or the responder handled more or fewer calls than were made.
     """
     job = structs.replace(job, url=url)
-    with Worker(structs.replace(job, role="respond")) as responder, Worker(job) as callers:
-        responder.expect("ready")
+    answering = structs.replace(job, role=responder, profile=_beside_name(job.profile, "answering"))
+    with Worker(answering) as responding, Worker(job) as callers:
+        responding.expect("ready")
         callers.expect("ready")
         callers.tell("go")
         report = _complete(job, callers.expect("done"))
-        responder.tell("stop")
-        answered = _complete(job, responder.expect("done"))
+        responding.tell("stop")
+        answered = _complete(job, responding.expect("done"))
     # What a call costs is what it costs on both sides.
-    answering = answered.cpu_seconds * report.count / answered.count
-    return structs.replace(report, cpu_seconds=report.cpu_seconds + answering)
+    cpu_seconds = answered.cpu_seconds * report.count / answered.count
+    return structs.replace(report, cpu_seconds=report.cpu_seconds + cpu_seconds)
+
+
+def run_flood(job: Job, *, url: str, fewest_calls: int) -> Report:
+    """Run a receiver that is flooded, and a caller that calls another actor beside the one that hears the flood.
+
+    Args:
+        job: The receiver's.
+        url: The NATS server.
+        fewest_calls: How many calls have to be answered while the flood goes on.
+
+    Raises:
+        BrokenFigure: A message was lost, an answer was wrong, or the flood was over too soon.
+    """
+    job = structs.replace(job, url=url)
+    with (
+        Worker(job) as flooded,
+        Worker(_beside(job, "publisher", "flood")) as source,
+        Worker(_beside(job, "caller", "call_during_flood")) as caller,
+    ):
+        flooded.expect("ready")
+        source.expect("ready")
+        caller.expect("ready")
+        source.tell("warm")
+        flooded.expect("warm")
+        caller.tell("go")
+        source.tell("go")
+        source.expect("done")
+        calls = caller.expect("done")
+        flooded.tell("stop")
+        report = _complete(job, flooded.expect("done"))
+    if calls.handled != report.figures["answered"]:
+        raise BrokenFigure(f"{job.contender}: {calls.handled} calls, {report.figures['answered']:g} answers")
+    if calls.figures["calls"] < fewest_calls:
+        raise BrokenFigure(f"{job.contender}: the flood lasted for {calls.figures['calls']:g} calls only")
+    return structs.replace(report, figures=report.figures | calls.figures)
+
+
+def _beside(job: Job, module: str, role: str) -> Job:
+    """Return the job of a process that takes no part, but is there for the one that does."""
+    return structs.replace(job, contender=module, role=role, profile="")
+
+
+def _beside_name(profile: str, what: str) -> str:
+    """Return the file for the profile of another process of the same side; nothing if there is to be none."""
+    return str(Path(profile).with_stem(f"{Path(profile).stem}-{what}")) if profile else ""
 
 
 def _complete(job: Job, report: Report) -> Report:

@@ -9,7 +9,7 @@ from msgspec import Struct
 __all__ = ["Job", "Loop", "Report", "Stage", "hear", "say"]
 
 Loop = Literal["asyncio", "uvloop"]
-Stage = Literal["ready", "warm", "started", "done"]
+Stage = Literal["ready", "warm", "all", "started", "done"]
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -22,8 +22,10 @@ class Job(Struct, frozen=True, kw_only=True):
         warmup: Messages before the clock starts; they are checked like the others.
         count: Messages while the clock runs.
         callers: How many of them may be under way at once.
+        actors: How many actors the messages go to, in turns.
         url: The NATS server; empty where none is needed.
         one_core: Whether the process is to stay on one core.
+        profile: File for the profile of what the clock times; empty for none.
     """
 
     contender: str
@@ -32,21 +34,24 @@ class Job(Struct, frozen=True, kw_only=True):
     warmup: int
     count: int
     callers: int = 1
+    actors: int = 1
     url: str = ""
     one_core: bool = False
+    profile: str = ""
 
 
 class Report(Struct, frozen=True, kw_only=True):
     """What a process says of itself.
 
     Attributes:
-        stage: "ready" to begin, "warm" after the warm-up, "started" with the figures of the start, "done" with figures.
+        stage: "ready" to begin, "warm" after the warm-up, "all" when everything has arrived, "started" with the figures
+            of the start, "done" with figures.
         loop: Module of the loop that really ran; empty without one.
         handled: Messages handled since the process began, warm-up included.
         count: Messages while the clock ran.
         seconds: What the clock showed.
         cpu_seconds: Time on a processor meanwhile.
-        resident_bytes: How much more memory it held afterwards; where nobody asks for that, nought.
+        figures: What else it measured, by name.
         problems: What went wrong; one is enough to void the figures.
     """
 
@@ -56,7 +61,7 @@ class Report(Struct, frozen=True, kw_only=True):
     count: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    resident_bytes: int = 0
+    figures: dict[str, float] = {}
     problems: tuple[str, ...] = ()
 
     @property

@@ -6,16 +6,17 @@ Control: an asyncio.Queue as large as the mailbox, with a task that awaits it. P
 import pytest
 
 from benchmarks.conftest import Compare
-from benchmarks.figures import Contender, Question
 from benchmarks.harness import run_local
 from benchmarks.jobs import Loop
+from benchmarks.questions import Contender, Floor, Question
 
 QUESTION = Question(
     name="local cast",
     role="local_cast",
-    ours=Contender("cliffracer", "ours", 60_000),
-    control=Contender("asyncio.Queue", "control", 400_000),
+    ours=Contender("cliffracer", "ours_local", 60_000),
+    control=Contender("asyncio.Queue", "control_queue", 400_000),
     peer=Contender("pykka", "peer_pykka", 100_000),
+    floors=(Floor("control", 0.7), Floor("peer", 5.0)),
 )
 
 

@@ -12,28 +12,29 @@ from pathlib import Path
 import pytest
 
 from benchmarks.conftest import CompareLaps
-from benchmarks.figures import Contender, Floor, Question
 from benchmarks.harness import run_many
 from benchmarks.jobs import Loop
+from benchmarks.questions import Contender, Floor, Measure, Question, figure
 
 MOST_BYTES = 6_000
 
 
 def _questions(children: int, rounds: int) -> tuple[Question, Question]:
-    def question(name: str, most_bytes: int | None = None) -> Question:
+    def question(name: str, *measures: Measure) -> Question:
         return Question(
             name=name,
             role="many",
-            ours=Contender("cliffracer", "ours", children),
+            ours=Contender("cliffracer", "ours_children", children),
             control=Contender("start_soon", "control_tasks", children),
             peer=Contender("tg.start", "control_awaited_tasks", children),
-            floor=Floor("control", 0.4),
+            floors=(Floor("control", 0.4),),
             rounds=rounds,
             children=children,
-            most_bytes=most_bytes,
+            measures=measures,
         )
 
-    return question("start", MOST_BYTES), question("stop")
+    memory = Measure(f"memory of an idle child, {children:,} children", "B", figure("bytes_each"), most=MOST_BYTES)
+    return question("start", memory), question("stop")
 
 
 QUESTIONS = {1_000: _questions(1_000, 7), 10_000: _questions(10_000, 5), 100_000: _questions(100_000, 1)}

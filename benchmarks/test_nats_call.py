@@ -9,28 +9,28 @@ from functools import partial
 import pytest
 
 from benchmarks.conftest import Compare
-from benchmarks.figures import Contender, Floor, Question
 from benchmarks.harness import run_call
 from benchmarks.jobs import Loop
+from benchmarks.questions import Contender, Floor, Question
 
 
-def _question(callers: int, counts: tuple[int, int, int], floor: Floor | None = None) -> Question:
+def _question(callers: int, counts: tuple[int, int, int], *floors: Floor) -> Question:
     ours, control, peer = counts
     return Question(
         name=f"NATS call, {callers} caller{'s' if callers > 1 else ''}",
         role="ask",
-        ours=Contender("cliffracer", "ours", ours),
-        control=Contender("nats-py", "control", control),
+        ours=Contender("cliffracer", "ours_nats", ours),
+        control=Contender("nats-py", "control_nats", control),
         peer=Contender("FastStream", "peer_faststream", peer),
-        floor=floor,
+        floors=floors,
         callers=callers,
     )
 
 
 QUESTIONS = {
-    1: _question(1, (1_500, 1_500, 1_200)),
-    10: _question(10, (6_000, 8_000, 4_000)),
-    100: _question(100, (12_000, 16_000, 5_000), Floor("control", 0.7)),
+    1: _question(1, (1_500, 1_500, 1_200), Floor("control", 1.0)),
+    10: _question(10, (6_000, 8_000, 4_000), Floor("control", 1.2)),
+    100: _question(100, (12_000, 16_000, 5_000), Floor("control", 1.5), Floor("peer", 5.0)),
 }
 
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskStatus
 
-from benchmarks.contenders.measure import Census, time_many
 from benchmarks.jobs import Job, say
+from benchmarks.measuring.timing import Census, time_many
 
 __all__ = ["many"]
 

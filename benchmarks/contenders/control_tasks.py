@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from benchmarks.contenders.measure import Census, time_calls, time_many
 from benchmarks.jobs import Job, say
+from benchmarks.measuring.timing import Census, time_calls, time_many
 
 __all__ = ["many", "restart"]
 

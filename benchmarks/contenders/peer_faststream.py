@@ -12,7 +12,6 @@ from faststream.nats import NatsBroker, NatsMessage
 from msgspec import structs
 
 from benchmarks.contenders.client import CALL_TIMEOUT, Troubles, until_subscribed
-from benchmarks.contenders.measure import AnswerTrial, EventTrial, time_quotes
 from benchmarks.contenders.values import (
     EVENT,
     QUOTE,
@@ -24,9 +23,12 @@ from benchmarks.contenders.values import (
     decode_quote,
     quote_for,
 )
+from benchmarks.contenders.witness import wrong_headers
 from benchmarks.jobs import Job, Report, hear, say
+from benchmarks.measuring.timing import time_publishes, time_quotes
+from benchmarks.measuring.trials import AnswerTrial, EventTrial
 
-__all__ = ["ask", "receive", "respond"]
+__all__ = ["ask", "publish", "receive", "receive_with_headers", "respond"]
 
 
 def _broker(job: Job, troubles: Troubles) -> NatsBroker:
@@ -53,9 +55,32 @@ async def receive(job: Job) -> None:
     say(trial.report(troubles.seen))
 
 
+async def receive_with_headers(job: Job) -> None:
+    """Hear events, and have a look at the headers, which nats-py has parsed."""
+    trial, troubles = EventTrial(job), Troubles()
+    broker = _broker(job, troubles)
+    take = trial.tally.take
+    headers: dict[str, str] = {}
+
+    async def decode(message: NatsMessage) -> Order:
+        nonlocal headers
+        headers = message.headers
+        return decode_order(message.body)
+
+    @broker.subscriber(EVENT, decoder=decode)
+    async def on_placed(order: Order) -> None:
+        take(order.seq)
+
+    await broker.start()
+    await until_subscribed(await broker.connect())
+    await trial.wait()
+    await broker.stop()
+    say(trial.report([*troubles.seen, *wrong_headers(headers, job.warmup + job.count - 1)]))
+
+
 async def respond(job: Job) -> None:
     """Answer requests until told to stop."""
-    trial, troubles = AnswerTrial(), Troubles()
+    trial, troubles = AnswerTrial(job), Troubles()
     broker = _broker(job, troubles)
 
     async def decode(message: NatsMessage) -> Ask:
@@ -86,5 +111,19 @@ async def ask(job: Job) -> None:
     say(Report(stage="ready"))
     await asyncio.to_thread(hear)
     report = await time_quotes(quote, job)
+    await broker.stop()
+    say(structs.replace(report, problems=(*report.problems, *troubles.seen)))
+
+
+async def publish(job: Job) -> None:
+    """Publish; the headers that tell its own subscribers what comes are FastStream's."""
+    troubles = Troubles()
+    broker = _broker(job, troubles)
+    await broker.start()
+
+    async def send(order: Order) -> None:
+        await broker.publish(order, EVENT)
+
+    report = await time_publishes(send, job)
     await broker.stop()
     say(structs.replace(report, problems=(*report.problems, *troubles.seen)))

@@ -5,8 +5,9 @@ from typing import Any
 
 from pykka import ThreadingActor
 
-from benchmarks.contenders.measure import CastTrial, time_blocking_calls
 from benchmarks.jobs import Job, say
+from benchmarks.measuring.timing import time_blocking_calls
+from benchmarks.measuring.trials import CastTrial
 
 __all__ = ["local_call", "local_cast"]
 
