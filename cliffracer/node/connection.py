@@ -19,6 +19,7 @@ from cliffracer.transport.contract import (
     ConnectionEvent,
     ConnectionLost,
     ConnectionRestored,
+    SlowPath,
     Transport,
     Trouble,
 )
@@ -104,6 +105,8 @@ class Connection:
                 self._tell(is_there=True)
             case Trouble(error):
                 self._report(error)
+            case SlowPath(reason):
+                self._log.warning("broker_slow_path", reason=reason)
             case ConnectionClosed(error):
                 self._log.error("broker_closed", error=error)
                 self._closed_for = f"the broker closed the connection for good: {error}"

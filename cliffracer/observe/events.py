@@ -80,5 +80,6 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "broker_disconnected": ("url",),
     "broker_reconnected": ("url",),
     "broker_error": ("error", "total"),
+    "broker_slow_path": ("reason",),
     "broker_closed": ("error",),
 }

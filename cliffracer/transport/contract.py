@@ -16,6 +16,7 @@ __all__ = [
     "Headers",
     "Response",
     "Sink",
+    "SlowPath",
     "Subscription",
     "Transport",
     "Trouble",
@@ -24,10 +25,12 @@ __all__ = [
 
 Headers: TypeAlias = Mapping[str, str]
 
-Sink: TypeAlias = Callable[[str, bytes, str, Headers | None], None]
+Sink: TypeAlias = Callable[[str, bytes, str, Headers | None], bool | None]
 """Takes what arrives: subject, payload, reply subject (empty if none), headers (None if none).
 
-It is called from the transport's own loop, in the order of arrival, so it must neither wait nor raise.
+It is called from the transport's own loop, in the order of arrival, so it must neither wait nor raise. It returns
+whether its owner should get a turn before more comes, as one wants whose mailbox is full; None counts as no. A
+transport that delivers from the sender's own call cannot heed that.
 """
 
 
@@ -62,7 +65,13 @@ class ConnectionClosed(Struct, frozen=True):
     error: str
 
 
-ConnectionEvent: TypeAlias = ConnectionLost | ConnectionRestored | Trouble | ConnectionClosed
+class SlowPath(Struct, frozen=True):
+    """All works, but slower than it could; told once."""
+
+    reason: str
+
+
+ConnectionEvent: TypeAlias = ConnectionLost | ConnectionRestored | Trouble | ConnectionClosed | SlowPath
 
 
 class Subscription(ABC):
@@ -143,7 +152,8 @@ class Transport(ABC):
             headers: Headers of the message.
             timeout: Seconds to wait for room; then it is `OutboundFull`. None leaves that to the caller's cancel scope.
 
-        Cancellation: nothing is queued.
+        Cancellation: nothing is queued. A task that publishes again and again, waits for nothing in between, and
+        cancels a scope of its own meanwhile, may send some hundred more before that is noticed.
         """
 
     @abstractmethod

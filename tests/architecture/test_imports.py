@@ -85,10 +85,12 @@ def test_nobody_inside_imports_from_the_top():
 def test_nobody_but_the_nats_transport_knows_nats_and_asyncio():
     assert who_imports("nats") == {
         "transport/nats/client.py",
+        "transport/nats/fast.py",
         "transport/nats/opening.py",
+        "transport/nats/sinks.py",
         "transport/nats/transport.py",
     }
-    assert who_imports("asyncio") <= who_imports("nats") | {"testing/virtual_time.py"}
+    assert who_imports("asyncio") <= who_imports("nats") | {"transport/nats/requests.py", "testing/virtual_time.py"}
 
 
 def test_nobody_but_the_command_line_knows_click_and_rich():

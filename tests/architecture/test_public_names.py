@@ -10,7 +10,7 @@ import pytest
 import cliffracer
 from cliffracer import errors
 from cliffracer.errors import CallError, CliffracerError
-from cliffracer.transport.nats.transport import MAPPED_ERRORS
+from cliffracer.transport.nats.client import MAPPED_ERRORS
 
 # A user meets these as a CallError, or not at all.
 INSIDE = {

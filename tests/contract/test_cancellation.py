@@ -62,7 +62,13 @@ class Bench:
             counts.append(len(transport._subscriptions))
             transport = transport._inner
         if isinstance(transport, NatsTransport):
-            return [*counts, len(transport._subscriptions), len(transport._client._subs)]
+            client = transport._client
+            return [
+                *counts,
+                len(transport._subscriptions),
+                len(client._subs),
+                len(getattr(client._ps, "_sinks", client._subs)),
+            ]
         return [*counts, sum(subscription.owner is transport for subscription in self._broker._subscriptions)]
 
     async def check(self) -> None:
@@ -103,7 +109,7 @@ async def test_publish_that_is_cancelled_has_sent_nothing(bench: Bench, by: By):
 
     async def publish() -> None:
         nonlocal sent
-        for _ in range(100):  # every so often it lets others run
+        for _ in range(300):  # every so often it lets others run
             await bench.transport.publish(bench.subject("sink"), b"x")
             sent += 1
 
@@ -114,6 +120,45 @@ async def test_publish_that_is_cancelled_has_sent_nothing(bench: Bench, by: By):
         assert len(bench.received) == sent
 
     assert await cancel_everywhere(publish, check, by=by) > 0
+
+
+async def test_publisher_that_another_one_cancels_in_the_same_turn_sends_nothing(bench: Bench):
+    """The other one has published in this turn, so the transport has been asked for a cancellation already."""
+    both_are_awake, victim = anyio.Event(), anyio.CancelScope()
+
+    async def cancel() -> None:
+        await both_are_awake.wait()
+        await bench.transport.publish(bench.subject("sink"), b"mine")
+        victim.cancel()
+
+    async def be_cancelled() -> None:
+        await both_are_awake.wait()
+        with victim:
+            await bench.transport.publish(bench.subject("sink"), b"theirs")
+            await bench.transport.publish(bench.subject("sink"), b"theirs")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel)
+        tasks.start_soon(be_cancelled)
+        await anyio.wait_all_tasks_blocked()
+        both_are_awake.set()
+    await bench.transport.flush()
+    await bench.other.flush()
+    if victim.cancelled_caught:  # trio may wake the victim first
+        assert b"theirs" not in bench.received
+    assert b"mine" in bench.received
+
+
+async def test_publisher_that_cancels_itself_without_waiting_notices_it_soon(bench: Bench):
+    with anyio.CancelScope() as scope:
+        await bench.transport.publish(bench.subject("sink"), b"before")
+        scope.cancel()
+        for _ in range(1000):
+            await bench.transport.publish(bench.subject("sink"), b"after")
+    assert scope.cancelled_caught
+    await bench.transport.flush()
+    await bench.other.flush()
+    assert bench.received.count(b"after") <= 256
 
 
 async def test_publish_that_waits_for_room_is_cancelled(nats_url, anyio_backend, by: By):

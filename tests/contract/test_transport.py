@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import anyio
 import anyio.lowlevel
 import pytest
-from nats.aio.client import Client
 
 from cliffracer.errors import NoResponders, NotConnected, PayloadTooLarge, RequestTimeout
 from cliffracer.testing import FaultyTransport
 from cliffracer.transport.contract import Transport
 from cliffracer.transport.local import LocalBroker, LocalTransport
 from cliffracer.transport.nats import NatsOptions, NatsTransport
+from cliffracer.transport.nats.client import StockClient
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def connect(request: pytest.FixtureRequest, anyio_backend) -> AsyncIterato
             transport = NatsTransport(NatsOptions(servers=(url,)))
             if request.param == "nats-stock":
                 # Without our shorter way from the parser to the sinks.
-                transport._new_client = Client
+                transport._new_client = StockClient
             return FaultyTransport(transport) if request.param == "nats-faulty" else transport
 
     else:

@@ -1,4 +1,4 @@
-"""nats-py's client, with a shorter way from its parser to our sinks."""
+"""nats-py's client with its own ways in and out, what a transport without loss needs beside them, and faults mended."""
 
 # nats-py offers no public way to do what is done with its private names here; they have been stable since its 2.0.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
@@ -6,61 +6,88 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+from nats import errors as nats_errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
+from cliffracer.errors import NotConnected, OutboundFull, PayloadTooLarge
 from cliffracer.exits import summary_of
-from cliffracer.transport.contract import ConnectionEvent, Headers, Sink, Trouble
+from cliffracer.transport.contract import Headers, check_size
+from cliffracer.transport.nats.sinks import DirectSink
 
-__all__ = ["DirectSink", "SinkClient"]
+__all__ = ["CRLF", "MAPPED_ERRORS", "MOST_PENDING", "NAMES_KEPT", "PENDING_SIZE", "HeaderReader", "StockClient"]
 
-_READ_AT_ONCE = 256  # messages taken in before the actors get a turn
-_HEADER_NAME = re.compile(rb"[!-9;-~]+")
-# Names of letters, digits and '-', values that are neither empty nor begin or end with a blank.
-_HEADER_LINES = re.compile(r"(?:[A-Za-z0-9-]+: [^\s](?:[^\r\n]*[^\s])?\r\n)+")
+# What nats-py raises in the calls made here, and what it becomes; a test fails when nats-py grows an error that
+# is not accounted for.
+MAPPED_ERRORS: dict[type[Exception], type[Exception]] = {
+    nats_errors.BadSubjectError: ValueError,
+    nats_errors.BadHeaderError: ValueError,
+    nats_errors.ConnectionClosedError: NotConnected,
+    nats_errors.ConnectionDrainingError: NotConnected,
+    nats_errors.ConnectionReconnectingError: NotConnected,
+    nats_errors.FlushTimeoutError: NotConnected,
+    nats_errors.OutboundBufferLimitError: OutboundFull,
+    nats_errors.MaxPayloadError: PayloadTooLarge,
+}
 
 
-class DirectSink:
-    """Passes for a future in `Client.subscribe(future=...)`: the read loop hands each message to it."""
+CRLF = b"\r\n"
+NAMES_KEPT = 256
+_READ_AT_ONCE = 256  # messages taken in before others get a turn
+_BLANK = re.compile(r"\s")
 
-    __slots__ = ("_on_fault", "_sink")
+PENDING_SIZE = 128 * 1024 * 1024  # bytes that nats-py buffers before its `publish` would wait
+MOST_PENDING = PENDING_SIZE // 2  # bytes above which nothing at all is taken in
 
-    def __init__(self, sink: Sink, on_fault: Callable[[ConnectionEvent], None]) -> None:
-        self._sink = sink
-        self._on_fault = on_fault
 
-    def cancelled(self) -> bool:
-        """Nobody gives up here; nats-py asks before each message."""
-        return False
+class HeaderReader:
+    """Reads header lines; the names in them are few, and come again and again."""
 
-    def set_result(self, message: Msg) -> None:
-        """Take a message as nats-py delivers it."""
-        self.take(message.subject, message.data, message.reply, message.headers)
+    def __init__(self) -> None:
+        self._names: dict[bytes, str] = {}  # as they stand there -> as they are meant
 
-    def take(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
-        """Take a message in parts."""
+    def read(self, lines: list[bytes]) -> dict[str, str]:
+        """Return what header lines say, as nats-py reads them: malformed ones are passed over.
+
+        Of a header that stands there twice both values count, joined as in HTTP; nats-py would drop the first.
+        """
+        names: dict[bytes, str] = self._names
+        headers: dict[str, str] = {}
         try:
-            self._sink(subject, payload, reply, headers)
-        except Exception as error:  # noqa: BLE001 - the edge to nats-py: what escapes here ends its read loop for good
-            self.drop(f"a message to {subject!r} was lost to a fault in its sink: {summary_of(error)}")
+            for line in lines:
+                raw, value = line.split(b":", 1)
+                headers[names[raw]] = value.strip().decode()
+        except (KeyError, ValueError):
+            return self._read_with_care(lines)
+        return headers if len(headers) == len(lines) else self._read_with_care(lines)
 
-    def drop(self, why: str) -> None:
-        """Report a message that the sink does not get."""
-        self._on_fault(Trouble(why))
+    def _read_with_care(self, lines: list[bytes]) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for line in lines:
+            raw, colon, value = line.partition(b":")
+            stripped = raw.strip()
+            if not colon or not stripped.isascii() or _BLANK.search(name := stripped.decode()):
+                continue
+            if len(self._names) >= NAMES_KEPT:
+                self._names.clear()
+            self._names[raw] = name
+            text = value.strip().decode("utf-8", "replace")
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        return headers
 
 
-class SinkClient(Client):
-    """nats-py's client, with a shorter way from its parser to our sinks.
+class StockClient(Client):
+    """nats-py's client, with its own ways in and out, for any version of it; `FastClient` has shorter ones."""
 
-    Without it, all works the same by way of `DirectSink.set_result`, only slower: the contract tests run both ways.
-    """
+    will_write = False
+    """Whether something was sent since the loop has turned, as far as is known."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._delivered = 0
+        self._taken = 0
+
+    # In
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         subscription: Any = self._subs.get(sid)
@@ -68,43 +95,28 @@ class SinkClient(Client):
         if not isinstance(sink, DirectSink):
             await super()._process_msg(sid, subject, reply, data, headers)
             return
-        stats: dict[str, int] = self.stats
-        stats["in_msgs"] += 1
-        stats["in_bytes"] += len(data)
+        self._taken += 1
         try:
             parsed = await self._process_headers(headers) if headers else None
             where, whence = subject.decode(), reply.decode()
         except Exception as error:  # noqa: BLE001 - one malformed message must not end the read loop of all
             sink.drop(f"a malformed message was dropped: {summary_of(error)}")
         else:
-            sink.take(where, data, whence, parsed)
-        self._delivered += 1
-        if self._delivered % _READ_AT_ONCE == 0:
-            # nats-py goes on for as long as its buffer lasts, which is more than a mailbox holds.
-            await asyncio.sleep(0)
+            if sink.take(where, data, whence, parsed) or self._turn_is_over():
+                await self._let_others_run()
 
-    async def _send_publish(
-        self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, str] | None
-    ) -> None:
-        if not headers:
-            await super()._send_publish(subject, reply, payload, payload_size, None)
-            return
-        # As the stock one, but a header is looked at as a whole, and not in five steps a line.
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        # A line break inside a value would make a header of its own; the stock way blanks it.
-        if lines.count("\r\n") != len(headers) or not _HEADER_LINES.fullmatch(lines):
-            await super()._send_publish(subject, reply, payload, payload_size, headers)
-            return
-        block = f"NATS/1.0\r\n{lines}\r\n".encode()
-        stats: dict[str, int] = self.stats
-        stats["out_msgs"] += 1
-        stats["out_bytes"] += payload_size
-        size = len(block)
-        await self._send_command(
-            b"".join((f"HPUB {subject} {reply} {size} {size + payload_size}\r\n".encode(), block, payload, b"\r\n"))
-        )
-        if self._flush_queue is not None and self._flush_queue.empty():
-            await self._flush_pending()
+    def _turn_is_over(self) -> bool:
+        # nats-py goes on for as long as its buffer lasts.
+        return self._taken % _READ_AT_ONCE == 0
+
+    async def _let_others_run(self) -> None:
+        await asyncio.sleep(0)
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        return HeaderReader().read(raw.split(CRLF))
+
+    # Faults of nats-py 2.16
 
     async def _process_pong(self) -> None:
         # The stock one answers a flush that was cancelled, or is over its time; it falls over that, and its read loop
@@ -120,14 +132,62 @@ class SinkClient(Client):
             writer.transport.abort()
         await super()._attempt_reconnect()
 
-    @staticmethod
-    def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        # As the stock one, but without a look at each character of each name.
-        headers: dict[str, str] = {}
-        for line in raw.split(b"\r\n"):
-            name, colon, value = line.partition(b":")
-            if colon and _HEADER_NAME.fullmatch(name := name.strip()):
-                key, text = name.decode(), value.strip().decode("utf-8", "replace")
-                # As in HTTP: a header that stands there twice has both values. The stock one drops the first.
-                headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        return headers
+    # Out
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `send` would take a message: the connection is there, and the buffer is not full."""
+        return self.is_connected and self.pending_data_size <= MOST_PENDING
+
+    def send(self, subject: bytes, payload: bytes, reply: str, headers: Headers | None) -> None:
+        """Put a message into the outbound buffer; it leaves with the next turn of the loop.
+
+        Args:
+            subject: Where to; it was checked.
+            payload: What.
+            reply: Where an answer is to go; it was checked. Empty for none.
+            headers: Headers of the message.
+
+        Raises:
+            PayloadTooLarge: Payload and headers are over `max_payload`; nothing was queued.
+            ValueError: A header is malformed.
+        """
+        check_size(payload, headers, self.max_payload)
+        sending = self.publish(subject.decode(), payload, reply, cast("dict[str, str] | None", headers or None))
+        try:
+            # Within the limits that were checked it has nothing to wait for: one step takes it to its end.
+            sending.send(None)
+        except StopIteration:
+            pass
+        except tuple(MAPPED_ERRORS) as error:
+            raise MAPPED_ERRORS[type(error)](f"cannot publish to {subject.decode()!r}: {error}") from None
+        finally:
+            sending.close()
+
+    async def write_out(self, url: str) -> None:
+        """Wait until the outbound buffer has been written to the socket.
+
+        Args:
+            url: The server, for the error.
+
+        Raises:
+            NotConnected: The connection is down, or broke meanwhile.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue: asyncio.Queue[Any] | None = self._flush_queue
+        flusher = cast("asyncio.Task[None] | None", self._flusher_task)
+        if queue is None or flusher is None or flusher.done():
+            raise NotConnected(f"the connection to {url} is down", nothing_sent=True)
+        await queue.put(written)
+        # If the connection breaks meanwhile the flusher is gone, and nobody will ever answer.
+        await asyncio.wait({written, flusher}, return_when=asyncio.FIRST_COMPLETED)
+        if not written.done():
+            raise NotConnected(f"the connection to {url} broke before all was sent", nothing_sent=True)
+
+    async def send_unsubscribe(self, sid: int) -> None:
+        """Put UNSUB into the outbound buffer; the subscription stays until `forget`, for what is still on its way."""
+        await self._send_unsubscribe(sid)
+
+    def forget(self, sid: int) -> None:
+        """Drop a subscription: what still comes for it is nobody's, and it is not replayed."""
+        self._remove_sub(sid)

@@ -14,11 +14,10 @@ from nats.aio.client import Client
 
 from cliffracer.errors import ConnectFailed
 from cliffracer.exits import summary_of
+from cliffracer.transport.nats.client import PENDING_SIZE
 from cliffracer.transport.nats.options import NatsOptions, without_credentials
 
-__all__ = ["PENDING_SIZE", "abandon", "open_client", "to_the_end"]
-
-PENDING_SIZE = 128 * 1024 * 1024  # bytes that nats-py buffers before its `publish` would wait
+__all__ = ["abandon", "open_client", "to_the_end"]
 
 _PING_INTERVAL = 10  # seconds: a dead peer is noticed after two of them, at the latest after three
 _RECONNECT_WAIT = 0.5  # seconds between two attempts

@@ -7,22 +7,14 @@
 import asyncio
 import re
 from collections.abc import Callable
-from itertools import count
-from typing import Any, NamedTuple, cast
+from importlib.metadata import version
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 from nats import errors as nats_errors
 
-from cliffracer.errors import (
-    ConnectFailed,
-    NoResponders,
-    NotConnected,
-    NotPermitted,
-    OutboundFull,
-    PayloadTooLarge,
-    RequestTimeout,
-)
+from cliffracer.errors import ConnectFailed, NotConnected, OutboundFull
 from cliffracer.exits import summary_of
 from cliffracer.names import subject_problem
 from cliffracer.transport.contract import (
@@ -33,36 +25,25 @@ from cliffracer.transport.contract import (
     Headers,
     Response,
     Sink,
+    SlowPath,
     Subscription,
     Transport,
     Trouble,
-    check_size,
 )
-from cliffracer.transport.nats.client import DirectSink, SinkClient
-from cliffracer.transport.nats.opening import PENDING_SIZE, abandon, open_client, to_the_end
+from cliffracer.transport.nats.client import MAPPED_ERRORS, StockClient
+from cliffracer.transport.nats.opening import abandon, open_client, to_the_end
 from cliffracer.transport.nats.options import NatsOptions, without_credentials
+from cliffracer.transport.nats.requests import Requests
+from cliffracer.transport.nats.sinks import DirectSink
+from cliffracer.transport.nats.versions import COVERED
 
-__all__ = ["MAPPED_ERRORS", "NatsTransport"]
+__all__ = ["NatsTransport"]
 
 _ROOM = 8 * 1024 * 1024  # bytes in the outbound buffer above which `publish` and `request` wait
-_LIMIT = PENDING_SIZE // 2  # bytes above which nothing at all is taken in
-_PAUSE_EVERY = 64  # publishes after which others get a turn
+_SUBJECTS_KEPT = 1024
+_PAUSE_EVERY = 256  # publishes after which others get a turn
 _FLUSH_TIMEOUT = 10  # seconds
 _CLOSE_TIMEOUT = 5.0  # seconds
-
-# What nats-py raises in the calls made here, and what it becomes; a test fails when nats-py grows an error that
-# is not accounted for.
-MAPPED_ERRORS: dict[type[Exception], type[Exception]] = {
-    nats_errors.BadSubjectError: ValueError,
-    nats_errors.BadHeaderError: ValueError,
-    nats_errors.ConnectionClosedError: NotConnected,
-    nats_errors.ConnectionDrainingError: NotConnected,
-    nats_errors.ConnectionReconnectingError: NotConnected,
-    nats_errors.FlushTimeoutError: NotConnected,
-    nats_errors.OutboundBufferLimitError: OutboundFull,
-    nats_errors.MaxPayloadError: PayloadTooLarge,
-}
-
 
 _REFUSED_PUBLISH = re.compile(
     r"permissions violation for publish(?: with reply of [^ ]+)? to \"([^\"]+)\"", re.IGNORECASE
@@ -84,19 +65,12 @@ class _NatsSubscription(Subscription):
         self.subject = subject
         self.queue = queue
         self.sink = sink
-        self.client: SinkClient | None = None
+        self.client: StockClient | None = None
         self.sid = 0
         self._transport = transport
 
     async def drain(self) -> None:
         await self._transport.drain_subscription(self)
-
-
-class _Awaited(NamedTuple):
-    """A request whose reply is awaited."""
-
-    subject: str
-    reply: "asyncio.Future[Response]"
 
 
 class NatsTransport(Transport):
@@ -105,16 +79,25 @@ class NatsTransport(Transport):
     def __init__(self, options: NatsOptions) -> None:
         """Prepare a connection; nothing is opened."""
         self._options = options
-        self._new_client: Callable[[], SinkClient] = SinkClient
-        self._client = SinkClient()
+        self._new_client: Callable[[], StockClient] = StockClient
+        self._client = StockClient()
         self._on_event: Callable[[ConnectionEvent], None] = lambda _: None
         self._closing = False
         self._is_up = False  # what happens to the connection is worth telling
         self._subscriptions: dict[_NatsSubscription, None] = {}  # in the order in which they were made
-        self._awaited: dict[str, _Awaited] = {}
-        self._tokens = count(1)
-        self._inbox = ""
+        self._awaited = Requests()
+        self._slow_path: SlowPath | None = None  # to be told once
         self._published = 0
+        self._publisher: asyncio.Task[Any] | None = None  # the last task that was asked whether it is cancelled
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._subjects: dict[str, bytes] = {}  # that have been checked
+        if (theirs := version("nats-py")) in COVERED:
+            # Only now: with another version it might not even import.
+            from cliffracer.transport.nats.fast import FastClient  # noqa: PLC0415
+
+            self._new_client = FastClient
+        else:
+            self._slow_path = SlowPath(f"nats-py {theirs} is not among those tested: {', '.join(sorted(COVERED))}")
 
     @property
     def url(self) -> str:
@@ -141,43 +124,47 @@ class NatsTransport(Transport):
         A connection that nats-py has given up, or does not get back, is replaced by another one.
         """
         try:
-            asyncio.get_running_loop()
+            self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConnectFailed(
                 "nats-py runs on asyncio only: use anyio.run(..., backend='asyncio'), or nats='none' to do without."
             ) from None
         self._on_event = on_event
-        client, earlier, earlier_inbox = self._new_client(), self._client, self._inbox
+        client, earlier, earlier_inbox = self._new_client(), self._client, self._awaited.inbox
         # First the one that is lost goes, in silence: two at once would hear every event twice.
         self._is_up = False
-        self._fail_requests("the connection was replaced while the reply was awaited")
+        self._awaited.fail_all("the connection was replaced while the reply was awaited")
         await abandon(earlier)
         await open_client(client, self._options, self._note_trouble, self._callbacks(client))
         self._client = client
         # A prefix of its own: an answer to what was asked over the earlier connection is nobody's.
-        self._inbox = f"{client.new_inbox()}."
+        self._awaited.inbox = f"{client.new_inbox()}."
         try:
-            await client.subscribe(self._inbox + "*", future=cast("Any", DirectSink(self._take_reply, on_event)))
+            replies = cast("Any", DirectSink(self._awaited.take, on_event))
+            await client.subscribe(self._awaited.inbox + "*", future=replies)
             for subscription in list(self._subscriptions):
                 await self._establish(subscription)
             await self.flush()
             self._is_up = True
+            if self._slow_path is not None:
+                on_event(self._slow_path)
+                self._slow_path = None
         except (NotConnected, nats_errors.Error) as error:
             raise ConnectFailed(f"the connection to {self.url} broke as soon as it was made: {error}") from None
         finally:
             if not self._is_up:
                 # Back to what is lost; and what happens to this one is nobody's business.
-                self._client, self._inbox = earlier, earlier_inbox
+                self._client, self._awaited.inbox = earlier, earlier_inbox
                 await abandon(client)
 
-    def _callbacks(self, client: SinkClient) -> dict[str, Any]:
+    def _callbacks(self, client: StockClient) -> dict[str, Any]:
         def tell(event: ConnectionEvent) -> None:
             if client is self._client and self._is_up and not self._closing:
                 self._on_event(event)
 
         async def on_disconnected() -> None:
             if client is self._client:
-                self._fail_requests(
+                self._awaited.fail_all(
                     "the connection broke while the reply was awaited; the request may have been carried out"
                 )
             tell(ConnectionLost(self.url))
@@ -187,7 +174,7 @@ class NatsTransport(Transport):
 
         async def on_closed() -> None:
             if client is self._client:
-                self._fail_requests("the connection was closed while the reply was awaited")
+                self._awaited.fail_all("the connection was closed while the reply was awaited")
             tell(ConnectionClosed(summary_of(client.last_error or OSError("no reason given"))))
 
         async def on_lame_duck() -> None:
@@ -204,10 +191,7 @@ class NatsTransport(Transport):
         """Report what the server says about nothing that nats-py could name; a refused request ends at once."""
         refused = _REFUSED_PUBLISH.search(str(error))
         if refused is not None:
-            for subject, reply in self._awaited.values():
-                # nats-py passes the server's words on in small letters.
-                if subject.lower() == refused[1].lower() and not reply.done():
-                    reply.set_exception(NotPermitted(f"the server does not let this node publish to {subject!r}"))
+            self._awaited.refuse(refused[1])
         self._on_event(Trouble(summary_of(error)))
 
     async def close(self) -> None:
@@ -224,33 +208,39 @@ class NatsTransport(Transport):
                     self._on_event(Trouble(f"what was still buffered may be lost: {error}"))
         await abandon(self._client)
         self._subscriptions.clear()
-        self._fail_requests("the connection was closed while the reply was awaited")
+        self._awaited.fail_all("the connection was closed while the reply was awaited")
 
     # Publish and request
 
     def publish_nowait(self, subject: str, payload: bytes, *, reply: str = "", headers: Headers | None = None) -> None:
         """Hand a message to nats-py; see `Transport.publish_nowait`."""
         client = self._client
-        if not client.is_connected:
-            raise NotConnected(f"the connection to {self.url} is down; nothing was sent", nothing_sent=True)
-        if problem := subject_problem(subject) or (reply and self._reply_problem(reply)):
+        where = self._subjects.get(subject) or self._checked(subject)
+        if reply and (problem := self._reply_problem(reply)):
             raise ValueError(f"cannot publish to {subject!r}: {problem}")
-        size = check_size(payload, headers, client.max_payload)
-        if client.pending_data_size + size > _LIMIT:
-            raise OutboundFull(f"{client.pending_data_size} bytes wait to be sent to {self.url}; nothing was queued")
-        sending = client.publish(subject, payload, reply, cast("dict[str, str] | None", headers or None))
-        try:
-            # With the limits checked above, it has nothing to wait for: one step takes it to its end.
-            sending.send(None)
-        except StopIteration:
-            pass
-        except tuple(MAPPED_ERRORS) as error:
-            raise MAPPED_ERRORS[type(error)](f"cannot publish to {subject!r}: {error}") from None
-        finally:
-            sending.close()
+        if not client.has_room:
+            self._require_connection()
+            waiting = client.pending_data_size
+            raise OutboundFull(f"{waiting} bytes wait to be sent to {self.url}; nothing was queued")
+        client.send(where, payload, reply, headers)
+
+    def _require_connection(self) -> None:
+        if not self._client.is_connected:
+            raise NotConnected(f"the connection to {self.url} is down; nothing was sent", nothing_sent=True)
+
+    def _checked(self, subject: str) -> bytes:
+        """Return the bytes of a subject that can be published to; remember them, unless it is an inbox, used once."""
+        if problem := subject_problem(subject):
+            raise ValueError(f"cannot publish to {subject!r}: {problem}")
+        where = subject.encode()
+        if not subject.startswith("_"):
+            if len(self._subjects) >= _SUBJECTS_KEPT:
+                self._subjects.clear()
+            self._subjects[subject] = where
+        return where
 
     def _reply_problem(self, reply: str) -> str | None:
-        if reply.startswith(self._inbox):
+        if reply.startswith(self._awaited.inbox):
             return None
         problem = subject_problem(reply)
         return problem and f"its reply subject {reply!r}: {problem}"
@@ -265,72 +255,43 @@ class NatsTransport(Transport):
         timeout: float | None = None,
     ) -> None:
         """Hand a message to nats-py, once there is room; see `Transport.publish`."""
-        await anyio.lowlevel.checkpoint_if_cancelled()
+        # All of this before the message, and not after: whoever is cancelled has sent nothing.
         if self._client.pending_data_size > _ROOM:
             await self._wait_for_room(timeout)
         self._published += 1
         if self._published % _PAUSE_EVERY == 0:
-            # nats-py never pauses by itself, and nothing leaves the process until somebody does. Before and not after:
-            # whoever is cancelled has sent nothing.
+            # nats-py never pauses by itself, and nothing leaves the process until somebody does.
             await anyio.lowlevel.checkpoint()
+        elif not self._client.will_write or asyncio.current_task(self._loop) is not self._publisher:
+            # Nearly as dear as the message itself, so a task that publishes again and again without waiting in between
+            # is asked once in a turn of the loop: until the loop has turned, nobody but itself can cancel it.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            self._publisher = asyncio.current_task(self._loop)
         self.publish_nowait(subject, payload, reply=reply, headers=headers)
 
     async def request(
         self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout: float | None = None
     ) -> Response:
         """Publish a message and wait for the first reply; see `Transport.request`."""
-        loop = asyncio.get_running_loop()
         if self._client.pending_data_size > _ROOM:
-            began = loop.time()
+            began = anyio.current_time()
             await self._wait_for_room(timeout)
-            timeout = None if timeout is None else timeout - (loop.time() - began)
-        token = f"{next(self._tokens):x}"
-        reply: asyncio.Future[Response] = loop.create_future()
-        expiry = None if timeout is None else loop.call_later(timeout, _expire, reply, subject, timeout)
-        self._awaited[token] = _Awaited(subject, reply)
+            timeout = None if timeout is None else timeout - (anyio.current_time() - began)
+        awaited = self._awaited
+        token, reply = awaited.open(subject, timeout)
         try:
-            self.publish_nowait(subject, payload, reply=self._inbox + token, headers=headers)
+            self.publish_nowait(subject, payload, reply=awaited.inbox + token, headers=headers)
             return await reply
         finally:
-            del self._awaited[token]
-            if expiry is not None:
-                expiry.cancel()
-
-    def _take_reply(self, subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
-        awaited = self._awaited.get(subject[len(self._inbox) :])
-        if awaited is None or awaited.reply.done():
-            return  # too late, or a second one: nobody waits for it
-        reply = awaited.reply
-        if headers is not None and not payload and headers.get("Status") == "503":
-            reply.set_exception(NoResponders("nobody is subscribed to the subject of the request"))
-        else:
-            reply.set_result(Response(payload, headers))
-
-    def _fail_requests(self, why: str) -> None:
-        for _, reply in self._awaited.values():
-            if not reply.done():
-                reply.set_exception(NotConnected(why))
+            awaited.close(token)
 
     async def _wait_for_room(self, timeout: float | None) -> None:
         with anyio.move_on_after(timeout):
             while self._client.is_connected and self._client.pending_data_size > _ROOM:
-                await self._write_out()
+                await self._client.write_out(self.url)
             return
         waiting = self._client.pending_data_size
         raise OutboundFull(f"{waiting} bytes waited for {timeout:.3g} s to be sent to {self.url}; nothing was queued")
-
-    async def _write_out(self) -> None:
-        """Wait until nats-py has written its buffer to the socket."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        queue: asyncio.Queue[Any] | None = self._client._flush_queue
-        flusher = cast("asyncio.Task[None] | None", self._client._flusher_task)
-        if queue is None or flusher is None or flusher.done():
-            raise NotConnected(f"the connection to {self.url} is down", nothing_sent=True)
-        await queue.put(written)
-        # If the connection breaks meanwhile the flusher is gone, and nobody will ever answer.
-        await asyncio.wait({written, flusher}, return_when=asyncio.FIRST_COMPLETED)
-        if not written.done():
-            raise NotConnected(f"the connection to {self.url} broke before all was sent", nothing_sent=True)
 
     # Subscribe
 
@@ -338,7 +299,7 @@ class NatsTransport(Transport):
         """Subscribe; see `Transport.subscribe`."""
         if problem := subject_problem(subject, wildcards=True):
             raise ValueError(f"cannot subscribe to {subject!r}: {problem}")
-        if self._closing or not self._inbox:
+        if self._closing or not self._awaited.inbox:
             raise NotConnected(f"cannot subscribe to {subject!r}: there is no connection")
         subscription = _NatsSubscription(self, subject, queue, DirectSink(sink, self._on_event))
         self._subscriptions[subscription] = None
@@ -369,7 +330,7 @@ class NatsTransport(Transport):
         try:
             if not client.is_closed:
                 # Also while nats-py reconnects: a SUB made meanwhile waits in its buffer, and this goes behind it.
-                await client._send_unsubscribe(subscription.sid)
+                await client.send_unsubscribe(subscription.sid)
             if client.is_connected:
                 await self.flush()
         except (NotConnected, nats_errors.Error):
@@ -377,20 +338,15 @@ class NatsTransport(Transport):
             # keeps it from being replayed.
             return
         finally:
-            client._remove_sub(subscription.sid)
+            client.forget(subscription.sid)
 
     async def flush(self) -> None:
         """Write out the buffer, then PING, and wait for PONG; see `Transport.flush`."""
         await anyio.lowlevel.checkpoint_if_cancelled()
         if not self._client.is_connected:
             raise NotConnected(f"the connection to {self.url} is down")
-        await self._write_out()
+        await self._client.write_out(self.url)
         try:
             await self._client.flush(timeout=_FLUSH_TIMEOUT)
         except tuple(MAPPED_ERRORS) as error:
             raise NotConnected(f"the connection to {self.url} broke before all was sent: {error}") from None
-
-
-def _expire(reply: "asyncio.Future[Response]", subject: str, timeout: float) -> None:
-    if not reply.done():
-        reply.set_exception(RequestTimeout(f"no reply from {subject!r} within {timeout:.3g} s"))
