@@ -77,7 +77,7 @@ class ValueCodec:
                 type's own checks raise is its cause, unless that was a ValueError or a TypeError.
         """
         try:
-            if wire == "msgpack" or (wire is None and payload and payload[0] >= _FIRST_MSGPACK_BYTE):
+            if (payload and payload[0] >= _FIRST_MSGPACK_BYTE) if wire is None else wire == "msgpack":
                 value = self._msgpack.decode(payload)
                 if self._keys and payload:
                     self._check_pairs(payload)
@@ -183,6 +183,11 @@ class PayloadCodec:
         self._keyword_only = bool(keyword_only)
         self._positional = [p.name for p in parameters if p.name not in keyword_only]
         self._codec = ValueCodec(self._struct)
+
+    @property
+    def arity(self) -> int:
+        """With how many positional arguments and nothing else there is nothing to `bind`; -1 if that is never so."""
+        return -1 if self._keyword_only else len(self._positional)
 
     @property
     def type(self) -> type[msgspec.Struct]:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from math import inf, isfinite
+from secrets import token_hex
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ __all__ = [
     "Signal",
     "Stop",
     "Suspend",
+    "correlation_of",
     "current_message",
     "outgoing_context",
     "pack_context",
@@ -70,7 +72,7 @@ class Message(Struct, eq=False):
         reply_to: Where the answer goes; None for a cast, an event or a tick.
         deadline: When the caller gives up, in seconds of the node's clock; infinite if nobody waits.
         chain: Names of the actors that wait for this message, the first caller first.
-        correlation: Id shared by everything that one outside request causes.
+        correlation: Id shared by everything that one outside request causes; empty until `correlation_of` makes it.
         trace: What came as W3C `traceparent`, or None; it is checked when it is passed on.
     """
 
@@ -149,6 +151,13 @@ current_message: ContextVar[Message | None] = ContextVar("current_message", defa
 """The message that the running handler works on: calls made meanwhile inherit its deadline, chain and correlation."""
 
 
+def correlation_of(message: Message) -> str:
+    """Return the correlation id of `message`; whoever needs it first makes it, and nearly no message needs one."""
+    if not message.correlation:
+        message.correlation = token_hex(8)
+    return message.correlation
+
+
 def pack_context(message: Message, now: float) -> dict[str, str]:
     """Return the headers that carry the context of `message`.
 
@@ -168,9 +177,9 @@ def outgoing_context(current: Message | None) -> dict[str, str] | None:
 
     Correlation and trace, and nobody waits.
     """
-    if current is None or not (current.correlation or current.trace):
+    if current is None:
         return None
-    return pack_context(Message("", "", correlation=current.correlation, trace=current.trace), 0.0)
+    return pack_context(Message("", "", correlation=correlation_of(current), trace=current.trace), 0.0)
 
 
 def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> None:

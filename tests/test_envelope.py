@@ -1,6 +1,8 @@
 """The packed header: what goes out comes in, and what is malformed is refused in words."""
 
 import gc
+import random
+import re
 import weakref
 from math import inf
 
@@ -10,6 +12,7 @@ from cliffracer.envelope import (
     CONTEXT_HEADER,
     Message,
     Stop,
+    correlation_of,
     current_message,
     outgoing_context,
     pack_context,
@@ -144,8 +147,21 @@ def test_event_published_outside_of_a_handler_has_no_headers():
     assert outgoing_context(None) is None
 
 
-def test_event_published_by_a_handler_without_correlation_has_no_headers():
-    assert outgoing_context(Message("a", "b", deadline=5.0, chain=("x",))) is None
+def test_event_published_by_a_handler_without_correlation_begins_one():
+    message = Message("a", "b", deadline=5.0, chain=("x",))
+    assert outgoing_context(message) == {CONTEXT_HEADER: f"- {message.correlation} -"}
+    assert re.fullmatch("[0-9a-f]{16}", message.correlation)
+    assert outgoing_context(message) == {CONTEXT_HEADER: f"- {message.correlation} -"}
+
+
+def test_correlations_differ_also_where_a_program_seeds_its_random_numbers():
+    made = set()
+    for _ in range(2):
+        random.seed(42)
+        before = random.getstate()
+        made |= {correlation_of(Message("a", "b")), correlation_of(Message("a", "b"))}
+        assert random.getstate() == before
+    assert len(made) == 4
 
 
 @pytest.mark.parametrize(
@@ -169,8 +185,6 @@ def test_event_carries_correlation_and_trace_but_nobody_waits_for_it():
     assert outgoing_context(current) == {CONTEXT_HEADER: "- 7f -", "traceparent": TRACE}
 
 
-def test_event_carries_a_trace_alone():
-    assert outgoing_context(Message("a", "b", trace=TRACE)) == {
-        CONTEXT_HEADER: "- - -",
-        "traceparent": TRACE,
-    }
+def test_event_carries_a_trace():
+    message = Message("a", "b", trace=TRACE)
+    assert outgoing_context(message) == {CONTEXT_HEADER: f"- {message.correlation} -", "traceparent": TRACE}

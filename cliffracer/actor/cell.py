@@ -16,14 +16,13 @@ from cliffracer.actor.handlers import HandlerTable
 from cliffracer.actor.host import Host, Watched
 from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared, QueueFull
 from cliffracer.actor.tally import Tally
-from cliffracer.actor.timers import Waiter
 from cliffracer.envelope import Message, Stop
 from cliffracer.errors import CallError, CallTimeout, MailboxFull, NoActor, Stopping
 from cliffracer.exits import Exit
 from cliffracer.observe.logs import Throttle
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Cell", "CellState", "CellStatistics", "Reply", "full_mailbox"]
+__all__ = ["Cell", "CellState", "CellStatistics", "full_mailbox"]
 
 
 class CellState(Enum):
@@ -64,40 +63,6 @@ class CellStatistics(Struct, frozen=True):
     mailbox: MailboxStatistics
 
 
-class Reply:
-    """An answer that somebody in this process waits for. Meets `ReplyTo`."""
-
-    __slots__ = ("_error", "_value", "_waiter", "is_settled")
-
-    def __init__(self, waiter: Waiter) -> None:
-        self._waiter = waiter
-        self.is_settled = False
-        """Whether there is an answer."""
-        self._value: Any = None
-        self._error: BaseException | None = None
-
-    def answer(self, value: Any) -> None:
-        """Hand over the result."""
-        if not self.is_settled:
-            self.is_settled = True
-            self._value = value
-            self._waiter.set()
-
-    def fail(self, error: BaseException) -> None:
-        """Hand over the reason why there is no result."""
-        if not self.is_settled:
-            self.is_settled = True
-            self._error = error
-            self._waiter.set()
-
-    async def wait(self) -> Any:
-        """Return the result, or raise what it failed with."""
-        await self._waiter
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
 _NO_TALLIES: Mapping[str, Tally] = {}
 
 
@@ -109,7 +74,6 @@ class Cell:
         "_drops_reported",
         "_host",
         "_idle",
-        "_new_waiter",
         "answered_with_error",
         "beside",
         "crashed",
@@ -137,8 +101,7 @@ class Cell:
         self.name = name
         self.description = description  # one line, for people
         self.handlers = handlers
-        self._new_waiter = host.timers.new_waiter
-        self.queue = MessageQueue(mailbox, self._new_waiter)
+        self.queue = MessageQueue(mailbox, host.timers.new_waiter)
         self.state = CellState.VACANT
         self.owner = ""  # the path of the child whose actor this is, or was last
         self.is_free = True  # whether another child may take the name
@@ -169,12 +132,13 @@ class Cell:
 
     async def call(self, message: Message, give_up: float) -> Any:
         """Queue `message` and wait for its answer; see `Destination.call`."""
-        reply = Reply(self._new_waiter())
-        message.reply_to = reply
-        await self._enqueue(message, give_up)
+        timers = self._host.timers
+        reply = message.reply_to = timers.new_reply()
+        if self.state is not CellState.OPEN or not self.queue.offer(message):
+            await self._enqueue(message, give_up)
         if give_up == inf:
             return await reply.wait()
-        timer = self._host.timers.at(give_up, lambda: reply.fail(CallTimeout(message.target, _NO_ANSWER)))
+        timer = timers.at(give_up, lambda: reply.fail(CallTimeout(message.target, _NO_ANSWER)))
         try:
             return await reply.wait()
         finally:
@@ -182,7 +146,8 @@ class Cell:
 
     async def cast(self, message: Message) -> None:
         """Queue `message`; wait for room if there is none, for as long as a call would. See `Destination.cast`."""
-        await self._enqueue(message, self._host.timers.clock() + self._host.call_timeout)
+        if self.state is not CellState.OPEN or not self.queue.offer(message):
+            await self._enqueue(message, self._host.timers.clock() + self._host.call_timeout)
 
     def cell_for(self, message: Message) -> "Cell":
         """Return this cell; a pool returns one of its members."""

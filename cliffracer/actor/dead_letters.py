@@ -6,7 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from cliffracer.actor.timers import Clock
-from cliffracer.envelope import Message
+from cliffracer.envelope import Message, correlation_of
 from cliffracer.exits import summary_of
 from cliffracer.observe.logs import Logger, Throttle
 
@@ -24,7 +24,7 @@ class DeadLetter(Struct, frozen=True, eq=False):
         args: Its positional arguments, decoded.
         kwargs: Its keyword-only arguments, decoded; None if there are none.
         why: "drop_new" or "drop_old": the mailbox was full, and that is its policy. "stopped": the actor had stopped.
-        correlation: The id shared by everything that one outside request causes; empty if there is none.
+        correlation: The id shared by everything that one outside request causes.
     """
 
     actor: str
@@ -63,7 +63,8 @@ class DeadLetters:
         """Tell the subscribers of a message that is dropped."""
         if not self._subscribers:
             return
-        letter = DeadLetter(message.to, message.handler, message.args, message.kwargs, why, message.correlation)
+        correlation = correlation_of(message)
+        letter = DeadLetter(message.to, message.handler, message.args, message.kwargs, why, correlation)
         for subscriber in list(self._subscribers.values()):
             try:
                 subscriber(letter)

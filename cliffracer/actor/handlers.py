@@ -186,6 +186,13 @@ class Handler(Struct, frozen=True, eq=False):
                 raise TypeError(f"{self.name}{self.signature}: {error}") from None
             raise
 
+    @property
+    def decode_alone(self) -> Callable[[bytes], Any] | None:
+        """What decodes the event, for a handler that takes that and nothing else; None for others."""
+        if self.event_payload is None or self.event_fields or self.event_default is not UNSET:
+            return None
+        return self.event_payload.decode
+
     def decode_event(self, subject: str, payload: bytes) -> tuple[Any, ...]:
         """Return the arguments for an event handler.
 

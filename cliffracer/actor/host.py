@@ -207,10 +207,6 @@ class Host(Protocol):
         """Have `tell` called for each node that joins or goes; return what ends the watch."""
         ...
 
-    def new_correlation(self) -> str:
-        """Return a correlation id that no other request has."""
-        ...
-
     async def publish(self, subject: str, value: Any) -> None:
         """Publish an event."""
         ...

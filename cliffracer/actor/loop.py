@@ -4,7 +4,7 @@ Here, and only here, an exception of user code becomes an answer or an exit.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
 from math import inf
 from time import perf_counter_ns
@@ -22,6 +22,7 @@ from cliffracer.actor.host import Host
 from cliffracer.actor.links import Down
 from cliffracer.actor.nodes import NodeDown, NodeUp
 from cliffracer.actor.state import plain
+from cliffracer.actor.tally import Tally
 from cliffracer.actor.timers import Timer
 from cliffracer.envelope import Fallen, Inspect, Message, NodeNews, Resume, Signal, Stop, Suspend, current_message
 from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refusal, Upstream, snake_case
@@ -46,12 +47,13 @@ class Incarnation:
     __slots__ = (
         "_actor",
         "_answers",
+        "_bound",
         "_cell",
         "_clock",
         "_crash",
         "_host",
+        "_is_held_up",
         "_leaving",
-        "_methods",
         "_running",
         "_standing",
         "_start",
@@ -96,7 +98,8 @@ class Incarnation:
         self._clock = host.timers.clock
         self._standing = Standing(cell.name, incarnation, host, cell.queue)
         self._actor: Actor | None = None
-        self._methods: dict[str, Callable[..., Awaitable[Any]]] | None = None
+        self._bound: dict[str, tuple[Callable[..., Awaitable[Any]], Tally]] = {}
+        self._is_held_up = False  # as many tasks run beside as may
         self._answers = start.actor.answers
         self._ticks: dict[str, Timer] | None = None
         # Only actors with a concurrent handler pay for a task group.
@@ -167,7 +170,7 @@ class Incarnation:
         def tick() -> None:
             if self._host.draining:
                 return
-            self._cell.queue.put_tick(Message(self._cell.name, handler.name, correlation=self._host.new_correlation()))
+            self._cell.queue.put_tick(Message(self._cell.name, handler.name))
             # The next tick keeps the beat; beats that were missed altogether are skipped.
             self._tick_at(max(when + handler.seconds, self._clock()), handler)
 
@@ -178,80 +181,85 @@ class Incarnation:
 
     async def _receive(self) -> Stop:
         cell, queue = self._cell, self._cell.queue
-        handled, turn_ends = 0, self._clock() + _TURN
+        waiting = queue.waiting if self._tasks is None else self._waiting_beside_tasks
         while True:
             if (signal := queue.get_signal_nowait()) is not None:
                 if (stop := await self._heed(signal)) is not None:
                     return stop
-                continue
-            message = None if cell.suspended else queue.get_nowait()
-            if message is None:
+            elif cell.suspended or not len(queue) or self._is_held_up:
                 cell.note_progress()
-                if current_message.get() is not None:
-                    current_message.set(None)  # an idle actor holds on to nothing
-                arrived = queue.arm()
+                current_message.set(None)  # an idle actor holds on to nothing
                 try:
-                    await arrived
+                    await queue.arm()
                 finally:
                     queue.disarm()
-                handled, turn_ends = 0, self._clock() + _TURN
-                continue
-            if self._tasks is not None and (limit := cell.handlers[message.handler].concurrent) > 1:
-                if not self._spawn(self._tasks, message, limit):
-                    # It stays in the mailbox, where a restart or a stop finds it.
-                    queue.put_back(message)
-                    await queue.wait_for_news()
-                continue
-            cell.in_hand += 1
-            try:
-                reason = await self._handle(message)
-            finally:
-                cell.in_hand -= 1
-            if reason is not None:
-                return Stop(reason, ordered=False)
-            handled += 1
-            if handled % _LOOK_AT_CLOCK_EVERY == 0 and (handled >= _MESSAGES_A_TURN or self._clock() >= turn_ends):
-                await anyio.lowlevel.checkpoint()
-                handled, turn_ends = 0, self._clock() + _TURN
-
-    async def _handle(self, message: Message) -> Crashed | None:
-        """Handle one message; return why the actor must end, or None if it lives."""
-        cell = self._cell
-        reply_to = message.reply_to
-        if message.deadline != inf and message.deadline <= self._clock():
-            cell.expired += 1
-            if reply_to is not None:
-                reply_to.fail(CallTimeout(message.target, _EXPIRED))
-            return None
-        current_message.set(message)
-        began = perf_counter_ns()
-        try:
-            method = (self._methods or self._bind_methods())[message.handler]
-            if message.kwargs is None:
-                result = await method(*message.args)
+                self._is_held_up = False
             else:
-                result = await method(*message.args, **message.kwargs)
-            if reply_to is not None and result is not ANSWERED_LATER:
-                reply_to.answer(result)
-        except BaseException as error:
-            if not is_outside_force(error):
-                return self._failed(message, error)
-            answer = ActorCrashed(message.target, _KILLED)
-            self._note_error(message, answer)
-            if reply_to is not None:
-                reply_to.fail(answer)
-            raise
-        else:
-            return None
-        finally:
-            tally = cell.tallies.get(message.handler) or cell.new_tally(message.handler)
-            tally.handled += 1
-            tally.nanoseconds += perf_counter_ns() - began
+                cell.in_hand += 1
+                try:
+                    reason = await self._handle(waiting())
+                finally:
+                    cell.in_hand -= 1
+                if reason is not None:
+                    return Stop(reason, ordered=False)
+                if len(queue) and not queue.has_signal and not self._is_held_up:
+                    await anyio.lowlevel.checkpoint()  # its turn is over
 
-    def _bind_methods(self) -> dict[str, Callable[..., Awaitable[Any]]]:
-        # With the first message: most of ten thousand sessions may never get one.
-        self._methods = {name: getattr(self._actor, name) for name in self._cell.handlers}
-        return self._methods
+    async def _handle(self, messages: Iterator[Message]) -> Crashed | None:
+        """Handle one message after the other, until there are no more, or until it is time to let others run.
+
+        Return why the actor must end, or None if it lives.
+        """
+        clock, bound, set_current = self._clock, self._bound, current_message.set
+        ends, began = clock() + _TURN, perf_counter_ns()
+        for number, message in enumerate(messages, 1):
+            if message.deadline != inf and message.deadline <= clock():
+                self._expire(message)
+            else:
+                set_current(message)
+                method, tally = bound.get(message.handler) or self._bind(message.handler)
+                try:
+                    args, kwargs = message.args, message.kwargs
+                    result = await (method(*args) if kwargs is None else method(*args, **kwargs))
+                    if message.reply_to is not None and result is not ANSWERED_LATER:
+                        message.reply_to.answer(result)
+                except BaseException as error:  # noqa: BLE001 - what comes from outside is raised again
+                    if (reason := self._judge(message, error)) is not None:
+                        return reason
+                finally:
+                    # Its time is that since the one before it: asking for the time costs as much as queuing does.
+                    now = perf_counter_ns()
+                    tally.handled += 1
+                    tally.nanoseconds += now - began
+                    began = now
+            if number % _LOOK_AT_CLOCK_EVERY == 0 and (number >= _MESSAGES_A_TURN or clock() >= ends):
+                break
+        return None
+
+    def _expire(self, message: Message) -> None:
+        self._cell.expired += 1
+        if message.reply_to is not None:
+            message.reply_to.fail(CallTimeout(message.target, _EXPIRED))
+
+    def _judge(self, message: Message, error: BaseException) -> Crashed | None:
+        """Answer a message whose handler raised; return why the actor must end, or None if it lives.
+
+        What comes from outside is raised again.
+        """
+        if not is_outside_force(error):
+            return self._failed(message, error)
+        answer = ActorCrashed(message.target, _KILLED)
+        self._note_error(message, answer)
+        if message.reply_to is not None:
+            message.reply_to.fail(answer)
+        raise error
+
+    def _bind(self, handler: str) -> tuple[Callable[..., Awaitable[Any]], Tally]:
+        # With its first message: most of ten thousand sessions may never get one.
+        tally = self._cell.tallies.get(handler) or self._cell.new_tally(handler)
+        bound = getattr(self._actor, handler), tally
+        self._bound[handler] = bound
+        return bound
 
     def _failed(self, message: Message, error: BaseException) -> Crashed | None:
         if isinstance(error, self._answers):
@@ -330,22 +338,36 @@ class Incarnation:
             raise self._leaving
         return stop if self._crash is None else Stop(self._crash, ordered=False)
 
-    def _spawn(self, tasks: TaskGroup, message: Message, limit: int) -> bool:
+    def _waiting_beside_tasks(self) -> Iterator[Message]:
+        """Yield what waits and is not for a concurrent handler; start a task for each message that is."""
+        queue, handlers = self._cell.queue, self._cell.handlers
+        for message in queue.waiting():
+            limit = handlers[message.handler].concurrent
+            if limit == 1:
+                yield message
+            elif not self._spawn(message, limit):
+                # It stays in the mailbox, where a restart or a stop finds it.
+                queue.put_back(message)
+                self._is_held_up = True
+                return
+
+    def _spawn(self, message: Message, limit: int) -> bool:
         """Start a concurrent handler beside the others; return False if `limit` of its kind run already."""
+        assert self._tasks is not None
         self._running = self._running or {}
         running = self._running.get(message.handler, 0)
         if running >= limit:
             return False
         self._running[message.handler] = running + 1
         self._cell.in_hand += 1
-        handle = tasks.create_task(self._handle_beside(message), name=f"{self._cell.owner} {message.handler}")
+        handle = self._tasks.create_task(self._handle_beside(message), name=f"{self._cell.owner} {message.handler}")
         self._cell.beside = self._cell.beside or {}
         self._cell.beside[id(message)] = handle
         return True
 
     async def _handle_beside(self, message: Message) -> None:
         try:
-            reason = await self._handle(message)
+            reason = await self._handle(iter((message,)))
             if reason is not None and self._crash is None:
                 self._crash = reason
                 # The object is not to be trusted any more: whatever else it works on ends here.

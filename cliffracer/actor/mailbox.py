@@ -5,14 +5,14 @@ take no room.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Literal
 
 import anyio
 from msgspec import Struct
 
-from cliffracer.actor.timers import Waiter
+from cliffracer.actor.waiters import Waiter
 from cliffracer.envelope import Message, Signal
 
 __all__ = ["Mailbox", "MailboxStatistics", "MessageQueue", "QueueCleared", "QueueFull", "WhenFull"]
@@ -75,6 +75,7 @@ class MessageQueue:
     __slots__ = (
         "_arrived",
         "_dropped",
+        "_limit",
         "_messages",
         "_new_waiter",
         "_senders",
@@ -86,6 +87,8 @@ class MessageQueue:
 
     def __init__(self, options: Mailbox, new_waiter: Callable[[], Waiter]) -> None:
         self.options = options
+        # Ticks wait among the messages, but take no room: this rises with each of them.
+        self._limit = options.capacity
         self._new_waiter = new_waiter
         # An empty container is over half a kilobyte, and there may be a hundred thousand idle actors.
         self._messages: deque[Message] = _NO_MESSAGES
@@ -102,13 +105,31 @@ class MessageQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next `put_nowait` would fail."""
+        """Whether the next `offer` would be turned down."""
         # A sender that waits comes first: nobody may overtake it.
-        return bool(self._senders) or not self._has_room()
+        return bool(self._senders) or len(self._messages) >= self._limit
 
-    def _has_room(self) -> bool:
-        # Ticks wait among the messages, but take no room.
-        return len(self._messages) - len(self._ticks) < self.options.capacity
+    @property
+    def has_signal(self) -> bool:
+        """Whether a signal waits."""
+        return bool(self._signals)
+
+    def offer(self, message: Message) -> int:
+        """Queue `message`, if there is room.
+
+        Returns:
+            How many messages there was room for: 0 if it was not queued, 1 if it took the last place.
+        """
+        messages = self._messages
+        room = self._limit - len(messages)
+        if room <= 0 or self._senders:
+            return 0
+        if messages is _NO_MESSAGES:
+            messages = self._messages = deque()
+        messages.append(message)
+        if self._arrived is not None:
+            self.poke()
+        return room
 
     def put_nowait(self, message: Message) -> None:
         """Queue `message`.
@@ -116,11 +137,8 @@ class MessageQueue:
         Raises:
             QueueFull: There is no room.
         """
-        if self._senders or not self._has_room():
+        if not self.offer(message):
             raise QueueFull
-        self._append(message)
-        if self._arrived is not None:
-            self.poke()
 
     def _append(self, message: Message) -> None:
         if self._messages is _NO_MESSAGES:
@@ -136,8 +154,7 @@ class MessageQueue:
 
         Cancellation: `message` is not queued, or no more, unless the actor has it already.
         """
-        if not self.is_full:
-            self.put_nowait(message)
+        if self.offer(message):
             return
         queued = anyio.Event()
         senders = self._senders = self._senders or OrderedDict()
@@ -157,13 +174,11 @@ class MessageQueue:
                 self._let_next_in()
             raise
 
-    def put_or_drop(self, message: Message) -> Message | None:
-        """Queue `message`, for which nobody waits; return what had to be dropped for it, itself or an older one."""
-        if not self._senders and self._has_room():
-            self._append(message)
-            if self._arrived is not None:
-                self.poke()
-            return None
+    def drop_for(self, message: Message) -> Message:
+        """Make room for a `message` that nobody waits for; return what is dropped for it, which may be itself.
+
+        Call it when `offer` has turned the message down.
+        """
         self._dropped += 1
         if self.options.when_full == "drop_old" and not self._senders:
             for index, old in enumerate(self._messages):
@@ -184,6 +199,7 @@ class MessageQueue:
         """
         if message.handler not in self._ticks:
             self._ticks |= {message.handler}
+            self._limit += 1
             self._append(message)
             self.poke()
 
@@ -198,19 +214,26 @@ class MessageQueue:
         """Return the next signal, or None."""
         return self._signals.pop(0) if self._signals else None
 
+    def waiting(self) -> Iterator[Message]:
+        """Yield one message after the other, each taken out, until there is none, or a signal waits.
+
+        The next waiting sender is let in for each.
+        """
+        while self._messages and not self._signals:
+            message = self._messages.popleft()
+            if self._ticks and message.handler in self._ticks:
+                self._ticks -= {message.handler}
+                self._limit -= 1
+            if self._senders:
+                self._let_next_in()
+            yield message
+
     def get_nowait(self) -> Message | None:
-        """Return the next message, or None, and let the next waiting sender in."""
-        if not self._messages:
-            return None
-        message = self._messages.popleft()
-        if self._ticks and message.handler in self._ticks:
-            self._ticks -= {message.handler}
-        if self._senders:
-            self._let_next_in()
-        return message
+        """Return the next message, as `waiting` does, or None."""
+        return next(self.waiting(), None)
 
     def _let_next_in(self) -> None:
-        if self._senders and self._has_room():
+        if self._senders and len(self._messages) < self._limit:
             queued, waiting = self._senders.popitem(last=False)
             self._append(waiting)
             queued.set()
@@ -237,14 +260,6 @@ class MessageQueue:
         """Note that the receiver does not wait any more."""
         self._arrived = None
 
-    async def wait_for_news(self) -> None:
-        """Wait until there is a signal, or one more message, or somebody pokes."""
-        if not self._signals:
-            try:
-                await self.arm()
-            finally:
-                self.disarm()
-
     def clear(self) -> list[Message]:
         """Empty the queue, turn away the senders that wait, and return all that was in it but ticks."""
         left = [message for message in self._messages if message.handler not in self._ticks]
@@ -253,7 +268,7 @@ class MessageQueue:
         for queued in self._senders or ():
             self._turned_away.add(queued)
             queued.set()
-        self._messages, self._ticks = _NO_MESSAGES, _NO_TICKS
+        self._messages, self._ticks, self._limit = _NO_MESSAGES, _NO_TICKS, self.options.capacity
         if self._senders:
             self._senders.clear()
         return left

@@ -132,14 +132,20 @@ class Pool:
 
     def _least_busy(self) -> int:
         # Whoever comes after the last one is asked first, so that idle members take turns.
-        size = len(self.members)
-        order = [(self._last + step) % size for step in range(1, size + 1)]
-        self._last = min(order, key=self._load_of)
-        return self._last
-
-    def _load_of(self, number: int) -> float:
-        cell = self._find(self.members[number])
-        return inf if cell is None or cell.state is not CellState.OPEN else len(cell.queue) + cell.in_hand
+        size, least = len(self.members), inf
+        chosen = self._last
+        for step in range(1, size + 1):
+            number = (self._last + step) % size
+            cell = self._find(self.members[number])
+            if cell is None or cell.state is not CellState.OPEN:
+                continue
+            load = len(cell.queue) + cell.in_hand
+            if load < least:
+                chosen, least = number, load
+                if not load:
+                    break
+        self._last = chosen
+        return chosen
 
 
 def _place_of(handler: Handler, key: str) -> int | None:

@@ -11,12 +11,13 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct
 
+from cliffracer.actor.cell import Cell, CellState
 from cliffracer.actor.handlers import Handler, Kind
-from cliffracer.actor.host import Address, Host, Target
-from cliffracer.envelope import Message, current_message
+from cliffracer.actor.host import Address, Destination, Host, Target
+from cliffracer.envelope import Message, correlation_of, current_message
 from cliffracer.errors import CallCycle, CallTimeout
 
-__all__ = ["ChildRef", "Ref", "find_address", "label_of", "outgoing"]
+__all__ = ["ChildRef", "Ref", "find_address", "label_of"]
 
 _A_MOMENT = 0.01  # seconds, for a cancel scope whose deadline has come to act on it
 
@@ -61,67 +62,76 @@ def label_of(target: Target) -> str:
     raise TypeError(f"this takes a ref and not {target!r}; write ref(Inventory), or ref(ChildRef, 'shop/poll').")
 
 
-def outgoing(host: Host, to: str, handler: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Message:
-    """Return a message that goes on from the one in hand: same correlation, same trace.
-
-    Deadline and chain are a call's business.
-    """
-    current = current_message.get()
-    if current is None:
-        return Message(to, handler, args, kwargs, correlation=host.new_correlation())
-    if not current.correlation:
-        current.correlation = host.new_correlation()  # shared by all that this message causes
-    return Message(to, handler, args, kwargs, correlation=current.correlation, trace=current.trace)
-
-
 class _HandlerRef:
     """One handler of the actor that a ref points to; calling it sends a message."""
 
-    __slots__ = ("_address", "_handler", "_host")
+    __slots__ = ("_address", "_arity", "_cell", "_handler", "_host", "_is_cast", "_name", "_to")
 
     def __init__(self, host: Host, address: Address, handler: Handler) -> None:
         self._host = host
         self._address = address
         self._handler = handler
+        self._to = address.name
+        self._name = handler.name
+        self._is_cast = handler.kind is Kind.CAST
+        self._arity = -1 if handler.payload is None else handler.payload.arity
+        self._cell: Cell | None = None  # where the last message went
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        host, handler, name = self._host, self._handler, self._address.name
-        positional, by_keyword = handler.bind(args, kwargs)
-        message = outgoing(host, name, handler.name, positional, by_keyword)
-        if handler.kind is Kind.CAST:
-            await host.route(self._address).cast(message)
-            return None
+        by_keyword: dict[str, Any] | None = None
+        if kwargs or len(args) != self._arity:
+            args, by_keyword = self._handler.bind(args, kwargs)
         current = current_message.get()
+        if current is None:
+            message = Message(self._to, self._name, args, by_keyword)
+        else:
+            # It goes on from the one in hand; deadline and chain are a call's business.
+            correlation = correlation_of(current)
+            message = Message(self._to, self._name, args, by_keyword, correlation=correlation, trace=current.trace)
+        if not self._is_cast:
+            return await self._call(message, current)
+        cell = self._cell
+        if cell is None or cell.is_free or cell.state is not CellState.OPEN or not cell.queue.offer(message):
+            await self._route().cast(message)
+        return None
+
+    def _route(self) -> Destination:
+        # A cell that takes messages, and has the name, is the right one; anything else is looked up each time.
+        cell = self._cell
+        if cell is not None and not cell.is_free and cell.state is CellState.OPEN:
+            return cell
+        destination = self._host.route(self._address)
+        self._cell = destination if isinstance(destination, Cell) else None
+        return destination
+
+    async def _call(self, message: Message, current: Message | None) -> Any:
+        host = self._host
         if current is not None and current.to:
             # Whoever waits for the message in hand waits for this call as well.
             message.chain = (*current.chain, current.to) if current.reply_to is not None else (current.to,)
-            if name in message.chain:
-                path = " -> ".join((*message.chain, name))
+            if self._to in message.chain:
+                path = " -> ".join((*message.chain, self._to))
                 raise CallCycle(
                     message.target, f"{path} would wait for itself. Cast instead of calling, or pass the answer along."
                 )
-        give_up = self._deadline(message, current)
-        if message.deadline <= host.timers.clock():
+        timers = host.timers
+        now, ambient = timers.clock(), timers.effective_deadline()
+        deadline = ambient if current is None else min(ambient, current.deadline)
+        if deadline == inf:
+            deadline = now + host.call_timeout
+        elif deadline <= now:
             await anyio.lowlevel.checkpoint()  # a scope that has run out, or was cancelled, has the say
             raise CallTimeout(message.target, "the time allowed had passed before the call was made; it was not sent")
+        message.deadline = deadline
+        # Where a cancel scope around the call sees to it, nobody else has to.
+        give_up = inf if ambient <= deadline else deadline
         try:
-            return await host.route(self._address).call(message, give_up)
+            return await self._route().call(message, give_up)
         except CallTimeout:
             if give_up == inf:
                 # The callee saw the time run out a moment before the scope around this call does; that has the say.
-                await anyio.sleep(max(message.deadline - host.timers.clock(), 0.0) + _A_MOMENT)
+                await anyio.sleep(max(deadline - timers.clock(), 0.0) + _A_MOMENT)
             raise
-
-    def _deadline(self, message: Message, current: Message | None) -> float:
-        """Set the deadline of `message`; return when to give up, infinite if a cancel scope around the call does it."""
-        now = self._host.timers.clock()
-        ambient = self._host.timers.effective_deadline()
-        inherited = inf if current is None else current.deadline
-        deadline = min(ambient, inherited)
-        if deadline == inf:
-            deadline = now + self._host.call_timeout
-        message.deadline = deadline
-        return inf if ambient <= deadline else deadline
 
     def __repr__(self) -> str:
         return f"<{self._handler.kind.value} {self._address.name}.{self._handler.name}{self._handler.signature}>"

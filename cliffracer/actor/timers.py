@@ -5,16 +5,17 @@ actors cost no ten thousand tasks.
 """
 
 import heapq
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from itertools import count
 from math import inf
-from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
-__all__ = ["Clock", "EventWaiter", "LoopWaiter", "Timer", "Timers", "Waiter", "running_clock"]
+from cliffracer.actor.waiters import CallReply, EventWaiter, LoopReply, LoopWaiter, Reply, Waiter
+
+__all__ = ["Clock", "Timer", "Timers", "running_clock"]
 
 Clock = Callable[[], float]
 
@@ -29,46 +30,6 @@ def running_clock() -> Clock:
     """
     loop_clock: Clock | None = getattr(anyio.lowlevel.current_token().native_token, "time", None)
     return anyio.current_time if loop_clock is None else loop_clock
-
-
-class LoopWaiter:
-    """Lets one task wait until somebody wakes it, by a bare future of asyncio's loop: `await waiter`.
-
-    An `anyio.Event` would do as well. But each idle actor waits for one, and this is a seventh of its size. Only one
-    task may wait: if that is cancelled, so is the future.
-    """
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: Any) -> None:
-        self._future = future
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._future.__await__()  # type: ignore[no-any-return]
-
-    def set(self) -> None:
-        """Wake it, now or as soon as it waits."""
-        if not self._future.done():
-            self._future.set_result(None)
-
-
-class EventWaiter:
-    """The same for any number of tasks, on any event loop."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._event.wait().__await__()
-
-    def set(self) -> None:
-        """Wake it, now or as soon as it waits."""
-        self._event.set()
-
-
-Waiter: TypeAlias = LoopWaiter | EventWaiter
 
 
 class Timer:
@@ -111,6 +72,7 @@ class Timers:
         # What anyio looks up anew at each call, `use_running_loop` looks up once.
         self.effective_deadline: Clock = anyio.current_effective_deadline
         self.new_waiter: Callable[[], Waiter] = EventWaiter
+        self.new_reply: Callable[[], CallReply] = lambda: Reply(EventWaiter())
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._cancelled = 0
@@ -124,6 +86,7 @@ class Timers:
         new_future = getattr(token.native_token, "create_future", None)
         if new_future is not None:
             self.new_waiter = lambda: LoopWaiter(new_future())
+            self.new_reply = lambda: LoopReply(new_future())
 
     def at(self, when: float, action: Callable[[], None]) -> Timer:
         """Run `action` at `when`, in seconds of the clock; at once if that has passed.

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from cliffracer.actor.cell import Cell, Reply
+from cliffracer.actor.cell import Cell
 from cliffracer.actor.dead_letters import DeadLetter
 from cliffracer.actor.host import Host, Target
 from cliffracer.actor.nodes import NodeInfo
 from cliffracer.actor.ref import find_address, label_of
-from cliffracer.actor.timers import EventWaiter
+from cliffracer.actor.waiters import EventWaiter, Reply
 from cliffracer.envelope import Inspect, Resume, Suspend, current_message
 from cliffracer.errors import NoActor, Stopping, WouldWaitForItself
 from cliffracer.exits import Exit, Killed, Normal

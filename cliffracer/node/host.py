@@ -1,7 +1,6 @@
 """What surrounds the actors of one node: its clock, its cells, its way out and its way in. Meets `TreeHost`."""
 
 from collections.abc import Callable
-from itertools import count
 from secrets import token_hex
 from typing import Any
 
@@ -14,7 +13,6 @@ from cliffracer.actor.timers import Timers, running_clock
 from cliffracer.codec import encode
 from cliffracer.envelope import current_message, outgoing_context
 from cliffracer.errors import TransportError
-from cliffracer.names import subject_problem
 from cliffracer.node.control import Control
 from cliffracer.node.intake import Intake
 from cliffracer.node.monitors import Monitors
@@ -58,14 +56,8 @@ class NodeHost:
         self.peers = Peers(transport, self._prefix, self.me, settings.node_timeout, self.timers.clock, log)
         self.monitors = Monitors(transport, self._prefix, self.peers, self.replies, self._find_incarnation)
         self.intake = Intake(transport, self.replies, self, self._prefix, self.monitors.theirs.take_question)
-        self._correlation_prefix = token_hex(4)
-        self._correlations = count(1)
 
     # For actors and refs
-
-    def new_correlation(self) -> str:
-        """Return a correlation id that no other request has, on any node."""
-        return f"{self._correlation_prefix}-{next(self._correlations):x}"
 
     def route(self, address: Address) -> Destination:
         """Return where a message for `address` goes: its mailbox if it runs here, the transport otherwise."""
@@ -93,8 +85,6 @@ class NodeHost:
         """Publish an event; see `Actor.publish`."""
         if "{" in subject:
             raise ValueError(f"cannot publish to {subject!r}: it holds a brace. Is the f of an f-string missing?")
-        if problem := subject_problem(subject):
-            raise ValueError(f"cannot publish to {subject!r}: {problem}.")
         payload = encode(value, "json")
         try:
             context = outgoing_context(current_message.get())

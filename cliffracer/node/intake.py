@@ -122,18 +122,23 @@ async def _drain(subscriptions: Sequence[Subscription]) -> None:
 _DRAINED_AT_ONCE = 256
 
 
-def _require_taken(message: Message, handler: Handler, cell: Cell) -> None:
-    """Raise the `CallError` with which a request is refused at once, if it is to be."""
-    if cell.name in message.chain and handler.kind is Kind.CALL:
+def _require_no_cycle(message: Message, cell: Cell) -> None:
+    """Raise the `CallCycle` of a call that comes back to who waits for it."""
+    if cell.name in message.chain:
         # Of a plain actor its callers know that; which member of a pool it would be, they do not.
         path = " -> ".join((*message.chain, cell.name))
         raise CallCycle(message.target, f"{path} would wait for itself")
+
+
+def _require_open(message: Message, cell: Cell) -> None:
+    """Raise the `CallError` with which `cell` turns a request away, if it does."""
     if (refusal := cell.refuse(message)) is not None:
         cell.turned_away += 1
         raise refusal
-    if cell.queue.is_full:
-        cell.turned_away += 1
-        raise full_mailbox(message, cell.queue.options.capacity)
+
+
+def _invalid(target: str, error: ValueError) -> InvalidMessage:
+    return InvalidMessage(target, shortened(str(error)))
 
 
 class _Door:
@@ -157,43 +162,52 @@ class _Door:
         self._handler_at = handler_at  # where the name of the handler begins in a subject
         self._rejections: Throttle | None = None
 
-    def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> None:
-        """Take a call or a cast."""
+    def take_addressed(self, subject: str, payload: bytes, reply: str, headers: Headers | None) -> bool:
+        """Take a call or a cast; return whether the mailbox is full by that."""
         if reply and not self._replies.may_go_to(reply):
             # Not even answered: the answer would go there.
-            return self._reject(
-                subject, f"its reply subject {shortened(reply)!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES"
-            )
+            self._reject(subject, f"its reply subject {shortened(reply)!r} is no inbox; see CLIFFRACER_REPLY_PREFIXES")
+            return False
         name = subject[self._handler_at :]
         handler = self._cell.handlers.get(name)
-        message = Message(self._cell.name, name)
         if handler is None or handler.payload is None:
-            return self._take_unknown(name, subject, payload, reply)
+            self._take_unknown(name, subject, payload, reply)
+            return False
+        message = Message(self._cell.name, name)
         try:
             message.args, message.kwargs = handler.payload.decode(payload)
             if headers is not None:
                 unpack_context(headers, message, self._clock())
         except ValueError as error:
-            invalid = InvalidMessage(message.target, shortened(str(error)))
-            return self._refuse(invalid, subject, payload, reply, error.__cause__)
-        message.correlation = message.correlation or self._host.new_correlation()
+            self._refuse(_invalid(message.target, error), subject, payload, reply, error.__cause__)
+            return False
+        if reply:
+            return self._take_request(message, handler, subject, payload, reply)
+        return self._take(message, subject)
+
+    def _take_request(self, message: Message, handler: Handler, subject: str, payload: bytes, reply: str) -> bool:
+        """Queue what somebody waits for, or refuse it at once; return whether the mailbox is full by that."""
+        is_call = handler.kind is Kind.CALL
         try:
             cell = self._cell.cell_for(message)
-            if not reply:
-                return self._put_or_drop(message, cell)
-            _require_taken(message, handler, cell)
+            if is_call and message.chain:
+                _require_no_cycle(message, cell)
+            if cell.state is not CellState.OPEN:
+                _require_open(message, cell)
+            reply_to = RemoteReply(self._replies, reply, message.target, wire_of(payload))
+            if is_call:
+                message.reply_to = reply_to
+            room = cell.queue.offer(message)
+            if not room:
+                cell.turned_away += 1
+                raise full_mailbox(message, cell.queue.options.capacity)
         except CallError as error:
-            if not reply and isinstance(self._cell, Pool) and isinstance(error, NoActor):
-                return self._cell.drop(message, self._host)
-            return self._refuse(error, subject, payload, reply, error.__cause__)
-        reply_to = RemoteReply(self._replies, reply, message.target, wire_of(payload))
-        if handler.kind is Kind.CALL:
-            message.reply_to = reply_to
-        cell.queue.put_nowait(message)
-        if handler.kind is Kind.CAST:
+            self._refuse(error, subject, payload, reply, error.__cause__)
+            return False
+        if not is_call:
             # Somebody sent a cast as a request: the answer is that it is queued.
             reply_to.answer(None)
-        return None
+        return room == 1
 
     def _take_unknown(self, name: str, subject: str, payload: bytes, reply: str) -> None:
         if name == MONITOR and reply:
@@ -204,36 +218,53 @@ class _Door:
 
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""
-        cell, name, clock = self._cell, handler.name, self._clock
+        to, name, clock, decode = self._cell, handler.name, self._clock, handler.decode_event
+        actor, cell = to.name, to if isinstance(to, Cell) else None
+        decode_alone = handler.decode_alone
+        offer = None if cell is None else cell.queue.offer
 
-        def take(subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
+        def take(subject: str, payload: bytes, _: str, headers: Headers | None) -> bool:
             try:
-                message = Message(cell.name, name, handler.decode_event(subject, payload))
+                # Most handlers take the event and nothing else.
+                args = decode(subject, payload) if decode_alone is None else (decode_alone(payload),)
+                message = Message(actor, name, args)
                 if headers is not None:
                     unpack_context(headers, message, clock())
             except ValueError as error:
-                invalid = InvalidMessage(f"{cell.name}.{name}", shortened(str(error)))
-                self._refuse(invalid, subject, payload, "", error.__cause__)
-            else:
-                self._take_event(message, subject)
+                self._refuse(_invalid(f"{actor}.{name}", error), subject, payload, "", error.__cause__)
+                return False
+            if cell is None or offer is None:
+                return self._take(message, subject)
+            # Most of what comes ends here, one call less than by way of `_queue`.
+            if cell.state is CellState.OPEN and (room := offer(message)):
+                return room == 1
+            return self._queue(message, cell)
 
         return take
 
-    def _take_event(self, message: Message, subject: str) -> None:
+    def _take(self, message: Message, subject: str) -> bool:
+        """Queue what nobody waits for, or drop it; return whether the mailbox is full by that."""
         try:
-            self._put_or_drop(message, self._cell.cell_for(message))
+            cell = self._cell.cell_for(message)
         except NoActor:  # a member of a pool that does not run
             assert isinstance(self._cell, Pool)
             self._cell.drop(message, self._host)
         except InvalidMessage as error:
             self._refuse(error, subject, b"", "", error.__cause__)
+        else:
+            return self._queue(message, cell)
+        return False
 
-    def _put_or_drop(self, message: Message, cell: Cell) -> None:
+    def _queue(self, message: Message, cell: Cell) -> bool:
         if cell.state is not CellState.OPEN:
             cell.queue.note_drop()
             cell.report_drops((message,), "stopped")
-        elif (dropped := cell.queue.put_or_drop(message)) is not None:
-            cell.report_drops((dropped,), cell.queue.options.when_full)
+            return False
+        room = cell.queue.offer(message)
+        if not room:
+            # It was full before this one: whoever fills it has had its turn.
+            cell.report_drops((cell.queue.drop_for(message),), cell.queue.options.when_full)
+        return room == 1
 
     def _refuse(
         self, error: CallError, subject: str, payload: bytes, reply: str, cause: BaseException | None = None

@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from cliffracer.envelope import current_message
+from cliffracer.envelope import correlation_of, current_message
 
 __all__ = ["LogFormat", "LogLevel", "Logger", "Throttle", "make_logger", "printable", "shortened"]
 
@@ -68,8 +68,8 @@ class _Patient:
 
 def _add_correlation(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     message = current_message.get()
-    if message is not None and message.correlation:
-        line.setdefault("correlation", message.correlation)
+    if message is not None:
+        line.setdefault("correlation", correlation_of(message))
     return line
 
 

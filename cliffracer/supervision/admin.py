@@ -8,12 +8,11 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 from msgspec import Struct
 
 from cliffracer.actor.actor import ActorStart, ref_to
-from cliffracer.actor.cell import Reply
 from cliffracer.actor.faults import leaving_in
 from cliffracer.actor.host import Host
 from cliffracer.actor.ref import ChildRef
-from cliffracer.actor.timers import EventWaiter
-from cliffracer.envelope import Message, current_message
+from cliffracer.actor.waiters import EventWaiter, Reply
+from cliffracer.envelope import Message, correlation_of, current_message
 from cliffracer.errors import (
     AdminError,
     JobStopped,
@@ -336,7 +335,7 @@ class TaskSupervisorRef:
             # The same correlation and trace as who asked; but neither its deadline, nor its chain of callers.
             message = Message("", "run")
             if current is not None:
-                message.correlation, message.trace = current.correlation, current.trace
+                message.correlation, message.trace = correlation_of(current), current.trace
             current_message.set(message)
             try:
                 job.answer(await function(*args, **kwargs))

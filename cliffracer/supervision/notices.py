@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from cliffracer.actor.timers import Waiter
+from cliffracer.actor.waiters import Waiter
 from cliffracer.errors import AdminError, NoSupervisor, SpecError, WouldWaitForItself
 from cliffracer.exits import Exit
 from cliffracer.supervision.process import Process

@@ -14,8 +14,9 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from cliffracer.actor.cell import Cell, Reply
+from cliffracer.actor.cell import Cell
 from cliffracer.actor.timers import Timer
+from cliffracer.actor.waiters import Reply
 from cliffracer.errors import NoSupervisor
 from cliffracer.exits import Exit, Killed, Shutdown
 from cliffracer.names import is_name

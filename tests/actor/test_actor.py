@@ -647,3 +647,18 @@ async def _expect_crash(desk: Desk) -> None:
 def test_actor_object_that_is_not_running_says_so():
     with pytest.raises(NotRunning, match=r"Put child\(Middle, \.\.\.\) into a Supervisor"):
         Middle()
+
+
+class Napper(Actor):
+    @cast
+    async def nap(self) -> None:
+        await anyio.sleep(1.0)
+
+
+async def test_message_counts_as_handled_when_it_has_come_to_its_end(run_node):
+    async with run_node(child(Napper)) as node:
+        for _ in range(5):
+            await node.ref(Napper).nap()
+        await anyio.sleep(2.5)
+        napper = node.statistics()["napper"]
+        assert (napper.handled, napper.in_hand, napper.mailbox.depth) == (2, 1, 2)

@@ -23,7 +23,7 @@ from cliffracer import (
     child,
     every,
 )
-from cliffracer.envelope import current_message
+from cliffracer.envelope import correlation_of, current_message
 from cliffracer.errors import NoResponders
 from cliffracer.transport.local import LocalBroker, LocalTransport
 
@@ -344,7 +344,7 @@ async def test_all_that_one_outside_request_causes_shares_one_correlation_id(log
         async def go(self) -> None:
             message = current_message.get()
             assert message is not None
-            seen.append(message.correlation)
+            seen.append(correlation_of(message))
             await self.ref(Leaf).touch()
             await self.ref(Leaf, prefer_local=False).touch()
 

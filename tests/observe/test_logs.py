@@ -122,13 +122,14 @@ def test_no_correlation_without_a_message_in_hand(stream):
     assert "correlation" not in json_lines(stream)[0]
 
 
-def test_no_correlation_of_a_message_that_has_none(stream):
-    token = current_message.set(Message("inventory", "on_start"))
+def test_line_of_a_message_without_a_correlation_begins_one(stream):
+    message = Message("inventory", "on_start")
+    token = current_message.set(message)
     try:
         make_logger(form="json", stream=stream).info("stock_report")
     finally:
         current_message.reset(token)
-    assert "correlation" not in json_lines(stream)[0]
+    assert json_lines(stream)[0]["correlation"] == message.correlation != ""
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -22,6 +22,7 @@ from cliffracer import (
     SupervisorRef,
     TooManyChildren,
     call,
+    cast,
     child,
 )
 from tests.supervision.workers import Journal, Worker, crash, events, states, worker
@@ -383,3 +384,32 @@ async def test_actor_can_start_and_terminate_helpers(run_node):
         assert await node.ref(Manager).add("a") == 1
         await node.ref(Manager).drop("a")
         assert await states(some_of(node)) == ""
+
+
+class Named(Actor):
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+
+    @call
+    async def who(self) -> str:
+        return self.tag
+
+    @cast
+    async def note(self, heard: list[str]) -> None:
+        heard.append(self.tag)
+
+
+async def test_ref_that_was_used_finds_whoever_has_the_name_now(run_node):
+    heard: list[str] = []
+    async with run_node(DynamicSupervisor("first"), DynamicSupervisor("second")) as node:
+        ref = node.ref(Named, "x")
+        for supervisor, tag in (("first", "old"), ("second", "new"), ("first", "again")):
+            of = node.ref(SupervisorRef, supervisor)
+            await of.start_child(child(Named, tag).replace(name="x"))
+            assert await ref.who() == tag
+            await ref.note(heard)
+            assert await ref.who() == tag
+            await of.terminate_child("x")
+            with pytest.raises(NoActor):
+                await ref.who()
+    assert heard == ["old", "new", "again"]

@@ -7,7 +7,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from cliffracer.actor.actor import ActorStart, ref_to
-from cliffracer.actor.cell import Reply
+from cliffracer.actor.waiters import Reply
 from cliffracer.supervision.process import Process
 from tests.supervision.replay.harness import RecordingHost, RootKeeper
 from tests.supervision.replay.reasons import exit_of, word_of
