@@ -125,6 +125,7 @@ async def test_publish_that_is_cancelled_has_sent_nothing(bench: Bench, by: By):
 async def test_publisher_that_another_one_cancels_in_the_same_turn_sends_nothing(bench: Bench):
     """The other one has published in this turn, so the transport has been asked for a cancellation already."""
     both_are_awake, victim = anyio.Event(), anyio.CancelScope()
+    was_cancelled = False
 
     async def cancel() -> None:
         await both_are_awake.wait()
@@ -132,9 +133,10 @@ async def test_publisher_that_another_one_cancels_in_the_same_turn_sends_nothing
         victim.cancel()
 
     async def be_cancelled() -> None:
+        nonlocal was_cancelled
         await both_are_awake.wait()
+        was_cancelled = victim.cancel_called  # trio may wake this one first
         with victim:
-            await bench.transport.publish(bench.subject("sink"), b"theirs")
             await bench.transport.publish(bench.subject("sink"), b"theirs")
 
     async with anyio.create_task_group() as tasks:
@@ -144,8 +146,8 @@ async def test_publisher_that_another_one_cancels_in_the_same_turn_sends_nothing
         both_are_awake.set()
     await bench.transport.flush()
     await bench.other.flush()
-    if victim.cancelled_caught:  # trio may wake the victim first
-        assert b"theirs" not in bench.received
+    assert was_cancelled or not isinstance(bench.transport, NatsTransport)  # the others let it go first now and then
+    assert not (was_cancelled and b"theirs" in bench.received)
     assert b"mine" in bench.received
 
 
