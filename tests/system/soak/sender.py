@@ -1,8 +1,13 @@
-"""The sender: `python -m tests.system.soak.sender URL MESSAGES LOOP`. It says `ready`, and in the end `sent`."""
+"""The sender: `python -m tests.system.soak.sender URL MESSAGES LOOP`.
+
+It says `ready`, then `held` before the last few messages, and `sent` after them. Those it sends when a line
+on its stdin says that no connection will break any more: what is sent while one is away is lost, up to a whole window.
+"""
 
 import sys
 
 import anyio
+import anyio.to_thread
 
 from cliffracer.errors import NotConnected
 from cliffracer.transport.contract import ConnectionClosed, ConnectionEvent
@@ -10,7 +15,8 @@ from cliffracer.transport.nats import NatsOptions, NatsTransport
 from tests.system.peers import PATIENCE, tell
 from tests.system.soak.messages import message
 
-WINDOW = 10_000  # messages that may be on their way: more, and the server would drop the one who cannot follow
+WINDOW = 4000  # messages that may be on their way: more, and the server would drop the one who cannot follow
+LAST = 2000  # messages that are held back until all connections are there to stay
 LOST_AFTER = 1.0  # seconds without a word from the other side, after which what was on its way is lost
 
 
@@ -26,6 +32,10 @@ class Sender:
         await self._transport.flush()
         tell("ready")
         for number in range(messages):
+            if number == messages - LAST:
+                await self._flush()
+                tell("held")
+                await anyio.to_thread.run_sync(sys.stdin.readline)
             if number - self._arrived > WINDOW:
                 await self._wait_for_room(number)
             subject, payload, reply, headers = message(number)
@@ -35,14 +45,17 @@ class Sender:
                     break
                 except NotConnected:  # nothing was sent
                     await anyio.sleep(0.005)
+        await self._flush()
+        tell("sent", messages)
+        await self._transport.close()
+
+    async def _flush(self) -> None:
         while True:
             try:
                 await self._transport.flush()
                 break
             except NotConnected:
                 await anyio.sleep(0.005)
-        tell("sent", messages)
-        await self._transport.close()
 
     async def _wait_for_room(self, number: int) -> None:
         while number - self._arrived > WINDOW // 2:
