@@ -29,7 +29,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not option.usepdb and not option.collectonly
     # pytest-xdist is there, this is not one of its workers, and nobody has said how many there are to be.
     if whole and not hasattr(config, "workerinput") and getattr(option, "numprocesses", 0) is None:
-        option.numprocesses, option.dist = min(os.cpu_count() or 1, 4), "loadfile"
+        option.numprocesses, option.dist = min(2 * (os.cpu_count() or 1), 4), "loadfile"
 
 
 @pytest.fixture(params=["trio", "asyncio"])

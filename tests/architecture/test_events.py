@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +81,7 @@ def scan():
 LOGGED = scan()
 
 
+@cache
 def bound_fields():
     """Return the names of all fields that are bound to a logger anywhere."""
     return {

@@ -28,7 +28,7 @@ class Report(NamedTuple):
 
     Attributes:
         messages: How many were sent.
-        breaks: What happened to the connections.
+        breaks: What happened to the connections while messages were on their way.
         seconds: From the first message to the last.
         back: Seconds until all subscriptions were back, after each break.
         missing: Subscriptions that did not come back.
@@ -130,12 +130,15 @@ async def run(server: Server, messages: int, reconnects: int, loop: Loop) -> Rep
     everything = receiver.arrived["soak.>"]
     breaks = [BREAKS[number % len(BREAKS)] for number in range(reconnects)]
     held = anyio.Event()
+    amid: list[str] = []
 
     async def break_now_and_then() -> None:
         for number, how in enumerate(breaks, 1):
             # Breaks may have taken so much that this number never comes.
             while everything.last < messages * number // (reconnects + 1) and not held.is_set():
                 await anyio.sleep(0.005)
+            if not held.is_set():
+                amid.append(how)
             await receiver.break_connection(how)
 
     async with peer("tests.system.soak.sender", server.url, messages, loop) as sender:
@@ -156,7 +159,7 @@ async def run(server: Server, messages: int, reconnects: int, loop: Loop) -> Rep
     await receiver.transport.close()
     said, heard = receiver.troubles, receiver.answers
     return Report(
-        messages, breaks, seconds, receiver.back, receiver.missing, receiver.arrived, said, heard
+        messages, amid, seconds, receiver.back, receiver.missing, receiver.arrived, said, heard
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Sender:
         await self._transport.flush()
         tell("ready")
         for number in range(messages):
-            if number == messages - LAST:
+            if number == max(0, messages - LAST):
                 await self._flush()
                 tell("held")
                 await anyio.to_thread.run_sync(sys.stdin.readline)
