@@ -1,6 +1,7 @@
 """The process of one contender: `python -m benchmarks.worker JOB`, the job as JSON."""
 
 import asyncio
+import gc
 import importlib
 import inspect
 import os
@@ -26,6 +27,8 @@ def main() -> None:
     if job.one_core:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     role: Callable[[Job], Any] = getattr(importlib.import_module(f"benchmarks.contenders.{job.contender}"), job.role)
+    gc.collect()
+    gc.freeze()  # as `Node.run` does: the collector need not go through what is loaded
     if inspect.iscoroutinefunction(role):
         with asyncio.Runner(loop_factory=loop_factory(job.loop)) as runner:
             runner.run(role(job))

@@ -6,8 +6,8 @@ whoever sent the payload.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 import msgspec
 import msgspec.inspect
@@ -23,7 +23,7 @@ _JSON = msgspec.json.Encoder()
 _MSGPACK = msgspec.msgpack.Encoder()
 
 # No JSON text begins with a byte of 0x80 or more, and every MessagePack map, array, string and Struct does.
-_FIRST_MSGPACK_BYTE = 0x80
+_FIRST_MSGPACK = b"\x80"
 
 _PAIRS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _FIXMAP_PAIRS = 0x0F  # bits of the first byte of a small map
@@ -32,7 +32,7 @@ _LONG_MAPS = {0xDE: 2, 0xDF: 4}  # first byte of a larger one, and how many byte
 
 def wire_of(payload: bytes) -> Wire:
     """Tell from its first byte whether `payload` is JSON or MessagePack; an empty one counts as JSON."""
-    return "msgpack" if payload and payload[0] >= _FIRST_MSGPACK_BYTE else "json"
+    return "json" if payload < _FIRST_MSGPACK else "msgpack"
 
 
 def encode(value: Any, wire: Wire) -> bytes:
@@ -47,7 +47,7 @@ def encode(value: Any, wire: Wire) -> bytes:
 class ValueCodec:
     """Decodes one type, in either form."""
 
-    __slots__ = ("_json", "_keys", "_msgpack", "_required", "type")
+    __slots__ = ("_json", "_keys", "_msgpack", "_required", "decode", "type")
 
     def __init__(self, value_type: Any) -> None:
         """Compile the decoders of `value_type`.
@@ -64,43 +64,56 @@ class ValueCodec:
         self._required = sum(field.required for field in fields)
         self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(value_type)
         self._msgpack: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(value_type)
-
-    def decode(self, payload: bytes, wire: Wire | None = None) -> Any:
-        """Return the value that `payload` holds.
-
-        Args:
-            payload: The bytes.
-            wire: Their form, if it is known: that of a reply is, and a small number in MessagePack looks like JSON.
+        self.decode = self._compiled()
+        """Returns the value that a payload holds, in the form that its first byte tells: a function of the payload.
 
         Raises:
             ValueError: It holds none, or one of another type; the message gives the path of the bad field. What a
                 type's own checks raise is its cause, unless that was a ValueError or a TypeError.
         """
-        try:
-            if (payload and payload[0] >= _FIRST_MSGPACK_BYTE) if wire is None else wire == "msgpack":
-                value = self._msgpack.decode(payload)
-                if self._keys and payload:
-                    self._check_pairs(payload)
-                return value
-            value = self._json.decode(payload)
-            # Each key has its colon. Where there are no more of them than keys that must be there, none is there twice.
-            if self._keys and payload.count(b":") > self._required:
-                self._check_keys(payload)
+
+    def _compiled(self) -> Callable[[bytes], Any]:
+        """Return `decode`. It is a closure because every message goes through it."""
+        decode_json, decode_from = self._json.decode, self.decode_from
+        # Each key has its colon. Where there are no more of them than keys that must be there, none is there twice.
+        colons = self._required if self._keys else None
+
+        def decode(payload: bytes) -> Any:
+            if payload >= _FIRST_MSGPACK:
+                return decode_from(payload, "msgpack")
+            try:
+                value = decode_json(payload)
+                if colons is not None and payload.count(b":") > colons:
+                    self._check_keys(payload)
+            except ValueError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - what comes from outside is raised again
+                _refuse(error)
             return value
+
+        return decode
+
+    def decode_from(self, payload: bytes, wire: Wire) -> Any:
+        """Return the value that `payload` holds in the form `wire`.
+
+        For who knows the form, as of a reply: a small number in MessagePack looks like JSON.
+
+        Raises:
+            ValueError: As from `decode`.
+        """
+        if wire == "json" and payload < _FIRST_MSGPACK:
+            return self.decode(payload)
+        try:
+            if wire == "json":
+                return self._json.decode(payload)  # which says what is wrong with it
+            value = self._msgpack.decode(payload)
+            if self._keys:
+                self._check_pairs(payload)
         except ValueError:
             raise
-        except RecursionError:
-            raise ValueError("the payload is nested too deeply") from None
-        except TypeError as error:  # a list where a set is to hold it
-            raise ValueError(summary_of(error)) from None
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            # A user's type checks itself in here, and may raise what it likes. Nothing waits in here, so not even a
-            # CancelledError comes from outside, and what escaped would end the transport's loop. ValueError and
-            # TypeError are for the sender, and msgspec passes their text on. That of anything else was not written
-            # for strangers: it may hold the path of a file, or a password.
-            raise ValueError("its type could not be checked; the receiver's log says why") from error
+        except BaseException as error:  # noqa: BLE001 - what comes from outside is raised again
+            _refuse(error)
+        return value
 
     def _check_keys(self, payload: bytes) -> None:
         """Refuse an object that has a key twice: which of the two values is meant, parsers do not agree on.
@@ -130,6 +143,23 @@ class ValueCodec:
             pairs = first & _FIXMAP_PAIRS
         if pairs > self._required and len(_PAIRS.decode(payload)) < pairs:
             raise ValueError("Object contains a key twice - at `$`")
+
+
+def _refuse(error: BaseException) -> NoReturn:
+    """Raise what a payload is refused with if decoding it raised something else than a ValueError."""
+    match error:
+        case KeyboardInterrupt() | SystemExit():
+            raise error
+        case RecursionError():
+            raise ValueError("the payload is nested too deeply") from None
+        case TypeError():  # a list where a set is to hold it
+            raise ValueError(summary_of(error)) from None
+        case _:
+            # A user's type checks itself in there, and may raise what it likes. Nothing waits in there, so not even a
+            # CancelledError comes from outside, and what escaped would end the transport's loop. ValueError and
+            # TypeError are for the sender, and msgspec passes their text on. That of anything else was not written for
+            # strangers: it may hold the path of a file, or a password.
+            raise ValueError("its type could not be checked; the receiver's log says why") from error
 
 
 def _is_struct(value_type: Any) -> bool:

@@ -10,7 +10,7 @@ Beside it only `traceparent` (W3C Trace Context), passed on as it came; one that
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from math import inf, isfinite
 from secrets import token_hex
@@ -24,6 +24,8 @@ from cliffracer.names import is_name
 
 __all__ = [
     "CONTEXT_HEADER",
+    "NOBODY",
+    "Arrived",
     "Fallen",
     "Inspect",
     "Message",
@@ -61,6 +63,20 @@ class ReplyTo(Protocol):
         ...
 
 
+class _Nobody:
+    """Where an answer goes that comes too late. Meets `ReplyTo`."""
+
+    def answer(self, value: Any) -> None:
+        """Drop the result."""
+
+    def fail(self, error: CallError | Refusal) -> None:
+        """Drop the reason."""
+
+
+NOBODY: ReplyTo = _Nobody()
+"""For `reply_to` of a message that has been handled."""
+
+
 class Message(Struct, eq=False):
     """A user's message on its way to an actor.
 
@@ -90,6 +106,14 @@ class Message(Struct, eq=False):
     def target(self) -> str:
         """The receiver and its handler, `inventory.reserve`."""
         return f"{self.to}.{self.handler}"
+
+
+class Arrived(Message, eq=False, gc=False):
+    """A message from outside of this process.
+
+    Python's garbage collector does not look into it, for thousands of them may wait. So none may be part of a cycle.
+    What came over the wire refers to nothing here until a handler has it; so the actor empties what it has handled.
+    """
 
 
 class Stop(Struct, frozen=True):
@@ -182,7 +206,7 @@ def outgoing_context(current: Message | None) -> dict[str, str] | None:
     return pack_context(Message("", "", correlation=correlation_of(current), trace=current.trace), 0.0)
 
 
-def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> None:
+def unpack_context(headers: Mapping[str, str], message: Message, clock: Callable[[], float]) -> None:
     """Fill deadline, chain, correlation and trace of `message` from `headers`, those of them that are there.
 
     Raises:
@@ -195,7 +219,7 @@ def unpack_context(headers: Mapping[str, str], message: Message, now: float) -> 
     try:
         left, correlation, chain = packed.split(" ")
         if left != "-":
-            message.deadline = now + _finite(left)
+            message.deadline = clock() + _finite(left)
     except ValueError:
         raise ValueError(
             f"the header {CONTEXT_HEADER!r} must be '<seconds left> <correlation id> <chain>', each '-' if not there"

@@ -22,7 +22,7 @@ from cliffracer.exits import Exit
 from cliffracer.observe.logs import Throttle
 from cliffracer.observe.stacks import stack_of
 
-__all__ = ["Cell", "CellState", "CellStatistics", "full_mailbox"]
+__all__ = ["OPEN", "Cell", "CellState", "CellStatistics", "full_mailbox"]
 
 
 class CellState(Enum):
@@ -31,6 +31,10 @@ class CellState(Enum):
     VACANT = "vacant"  # nobody has started yet, or nobody will again: there is no such actor
     OPEN = "open"  # queued, also between two incarnations
     CLOSING = "closing"  # refused: the actor is being stopped
+
+
+OPEN = CellState.OPEN
+"""For those who ask with each message: in Python 3.11, to look up a member of an Enum takes as long as to queue one."""
 
 
 class CellStatistics(Struct, frozen=True):
@@ -134,7 +138,7 @@ class Cell:
         """Queue `message` and wait for its answer; see `Destination.call`."""
         timers = self._host.timers
         reply = message.reply_to = timers.new_reply()
-        if self.state is not CellState.OPEN or not self.queue.offer(message):
+        if self.state is not OPEN or not self.queue.offer(message):
             await self._enqueue(message, give_up)
         if give_up == inf:
             return await reply.wait()
@@ -146,7 +150,7 @@ class Cell:
 
     async def cast(self, message: Message) -> None:
         """Queue `message`; wait for room if there is none, for as long as a call would. See `Destination.cast`."""
-        if self.state is not CellState.OPEN or not self.queue.offer(message):
+        if self.state is not OPEN or not self.queue.offer(message):
             await self._enqueue(message, self._host.timers.clock() + self._host.call_timeout)
 
     def cell_for(self, message: Message) -> "Cell":
@@ -156,14 +160,14 @@ class Cell:
 
     def refuse(self, message: Message) -> CallError | None:
         """Return why this cell takes no messages at the moment, or None if it does."""
-        if self.state is CellState.OPEN or (self.state is CellState.VACANT and self.process is not None):
+        if self.state is OPEN or (self.state is CellState.VACANT and self.process is not None):
             return None
         if self.state is CellState.CLOSING:
             return Stopping(message.target, "the actor is being stopped; the message was not handled")
         return NoActor(message.target, f"no actor {self.name!r} runs on this node")
 
     async def _enqueue(self, message: Message, give_up: float) -> None:
-        if self.state is not CellState.OPEN and (error := self.refuse(message)) is not None:
+        if self.state is not OPEN and (error := self.refuse(message)) is not None:
             raise error
         try:
             await self.queue.put(message, give_up)
@@ -177,7 +181,7 @@ class Cell:
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do: no message waits, and none is in hand."""
-        return not self.in_hand and not len(self.queue)
+        return not self.in_hand and not self.queue.messages
 
     async def wait_idle(self) -> None:
         """Wait until there is nothing to do."""

@@ -4,8 +4,10 @@ Here, and only here, an exception of user code becomes an answer or an exit.
 """
 
 import secrets
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
+from itertools import islice
 from math import inf
 from time import perf_counter_ns
 from typing import Any
@@ -24,7 +26,18 @@ from cliffracer.actor.nodes import NodeDown, NodeUp
 from cliffracer.actor.state import plain
 from cliffracer.actor.tally import Tally
 from cliffracer.actor.timers import Timer
-from cliffracer.envelope import Fallen, Inspect, Message, NodeNews, Resume, Signal, Stop, Suspend, current_message
+from cliffracer.envelope import (
+    NOBODY,
+    Fallen,
+    Inspect,
+    Message,
+    NodeNews,
+    Resume,
+    Signal,
+    Stop,
+    Suspend,
+    current_message,
+)
 from cliffracer.errors import ActorCrashed, CallError, CallTimeout, Ignore, Refusal, Upstream, snake_case
 from cliffracer.exits import Crashed, Exit, Killed, summary_of
 from cliffracer.observe.stacks import stack_of
@@ -34,11 +47,13 @@ __all__ = ["ANSWERED_LATER", "Incarnation"]
 ANSWERED_LATER = object()
 """What a handler returns if somebody else has its `reply_to`, and answers in their own time: OTP's `noreply`."""
 
-# After so long without a pause, or so many messages, the loop lets others run: a full mailbox must not starve the rest
-# of the process. Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
-_TURN = 0.005  # seconds
-_MESSAGES_A_TURN = 1024  # for clocks that stand still while we run, as virtual ones do
-_LOOK_AT_CLOCK_EVERY = 32
+# After so long without a pause the loop lets others run: a full mailbox must not starve the rest of the process.
+# Shorter turns would lose to the transport's reader, which takes in hundreds of messages in one of its.
+_TURN = 5_000_000  # nanoseconds
+# How many may follow each other that take longer than that: they will have waited, and let others run by themselves. To
+# pause after each would cost each a turn of the event loop.
+_LONG_ONES = 8
+_MESSAGES_A_TURN = 1024  # under a virtual clock: what happens must not depend on how fast the machine is
 
 
 class Incarnation:
@@ -50,6 +65,7 @@ class Incarnation:
         "_bound",
         "_cell",
         "_clock",
+        "_counts_turns",
         "_crash",
         "_host",
         "_is_held_up",
@@ -96,6 +112,7 @@ class Incarnation:
         self._host = host
         self._stop_time = stop_time
         self._clock = host.timers.clock
+        self._counts_turns = not host.timers.is_real
         self._standing = Standing(cell.name, incarnation, host, cell.queue)
         self._actor: Actor | None = None
         self._bound: dict[str, tuple[Callable[..., Awaitable[Any]], Tally]] = {}
@@ -183,16 +200,13 @@ class Incarnation:
         cell, queue = self._cell, self._cell.queue
         waiting = queue.waiting if self._tasks is None else self._waiting_beside_tasks
         while True:
-            if (signal := queue.get_signal_nowait()) is not None:
-                if (stop := await self._heed(signal)) is not None:
+            if queue.signals:
+                if (stop := await self._heed(queue.next_signal())) is not None:
                     return stop
-            elif cell.suspended or not len(queue) or self._is_held_up:
+            elif not queue.messages or cell.suspended or self._is_held_up:
                 cell.note_progress()
                 current_message.set(None)  # an idle actor holds on to nothing
-                try:
-                    await queue.arm()
-                finally:
-                    queue.disarm()
+                await queue.arm()
                 self._is_held_up = False
             else:
                 cell.in_hand += 1
@@ -202,7 +216,7 @@ class Incarnation:
                     cell.in_hand -= 1
                 if reason is not None:
                     return Stop(reason, ordered=False)
-                if len(queue) and not queue.has_signal and not self._is_held_up:
+                if queue.messages and not queue.signals and not self._is_held_up:
                     await anyio.lowlevel.checkpoint()  # its turn is over
 
     async def _handle(self, messages: Iterator[Message]) -> Crashed | None:
@@ -210,11 +224,16 @@ class Incarnation:
 
         Return why the actor must end, or None if it lives.
         """
-        clock, bound, set_current = self._clock, self._bound, current_message.set
-        ends, began = clock() + _TURN, perf_counter_ns()
-        for number, message in enumerate(messages, 1):
-            if message.deadline != inf and message.deadline <= clock():
+        bound, set_current = self._bound, current_message.set
+        began = perf_counter_ns()
+        ends = began + _TURN
+        lasted = long_ones = 0
+        if self._counts_turns:
+            messages, ends = islice(messages, _MESSAGES_A_TURN), sys.maxsize
+        for message in messages:
+            if message.deadline != inf and message.deadline <= self._clock():
                 self._expire(message)
+                now, lasted = perf_counter_ns(), 0
             else:
                 set_current(message)
                 method, tally = bound.get(message.handler) or self._bind(message.handler)
@@ -229,11 +248,16 @@ class Incarnation:
                 finally:
                     # Its time is that since the one before it: asking for the time costs as much as queuing does.
                     now = perf_counter_ns()
+                    lasted, began = now - began, now
                     tally.handled += 1
-                    tally.nanoseconds += now - began
-                    began = now
-            if number % _LOOK_AT_CLOCK_EVERY == 0 and (number >= _MESSAGES_A_TURN or clock() >= ends):
-                break
+                    tally.nanoseconds += lasted
+                    message.args, message.kwargs = (), None  # see `Arrived`
+                    if message.reply_to is not None:
+                        message.reply_to = NOBODY
+            if now >= ends:
+                long_ones += 1
+                if lasted < _TURN or long_ones == _LONG_ONES:
+                    break
         return None
 
     def _expire(self, message: Message) -> None:

@@ -76,13 +76,13 @@ class MessageQueue:
         "_arrived",
         "_dropped",
         "_limit",
-        "_messages",
         "_new_waiter",
         "_senders",
-        "_signals",
         "_ticks",
         "_turned_away",
+        "messages",
         "options",
+        "signals",
     )
 
     def __init__(self, options: Mailbox, new_waiter: Callable[[], Waiter]) -> None:
@@ -91,8 +91,10 @@ class MessageQueue:
         self._limit = options.capacity
         self._new_waiter = new_waiter
         # An empty container is over half a kilobyte, and there may be a hundred thousand idle actors.
-        self._messages: deque[Message] = _NO_MESSAGES
-        self._signals: list[Signal] | None = None
+        self.messages: deque[Message] = _NO_MESSAGES
+        """What waits, the first one first; for reading alone."""
+        self.signals: list[Signal] | None = None
+        """The signals that wait; for reading alone."""
         # Who waits for room, with what; first come, first served.
         self._senders: OrderedDict[anyio.Event, Message] | None = None
         self._turned_away: set[anyio.Event] | None = None
@@ -100,50 +102,27 @@ class MessageQueue:
         self._arrived: Waiter | None = None
         self._dropped = 0
 
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next `offer` would be turned down."""
-        # A sender that waits comes first: nobody may overtake it.
-        return bool(self._senders) or len(self._messages) >= self._limit
-
-    @property
-    def has_signal(self) -> bool:
-        """Whether a signal waits."""
-        return bool(self._signals)
-
     def offer(self, message: Message) -> int:
         """Queue `message`, if there is room.
 
         Returns:
             How many messages there was room for: 0 if it was not queued, 1 if it took the last place.
         """
-        messages = self._messages
+        messages = self.messages
         room = self._limit - len(messages)
         if room <= 0 or self._senders:
             return 0
         if messages is _NO_MESSAGES:
-            messages = self._messages = deque()
+            messages = self.messages = deque()
         messages.append(message)
         if self._arrived is not None:
             self.poke()
         return room
 
-    def put_nowait(self, message: Message) -> None:
-        """Queue `message`.
-
-        Raises:
-            QueueFull: There is no room.
-        """
-        if not self.offer(message):
-            raise QueueFull
-
     def _append(self, message: Message) -> None:
-        if self._messages is _NO_MESSAGES:
-            self._messages = deque()
-        self._messages.append(message)
+        if self.messages is _NO_MESSAGES:
+            self.messages = deque()
+        self.messages.append(message)
 
     async def put(self, message: Message, give_up: float = inf) -> None:
         """Queue `message`; wait for room if there is none, until the time `give_up` on the clock of the event loop.
@@ -168,9 +147,9 @@ class MessageQueue:
                 self._turned_away.discard(queued)
                 raise QueueCleared
         except anyio.get_cancelled_exc_class():
-            if senders.pop(queued, None) is None and message in self._messages:
+            if senders.pop(queued, None) is None and message in self.messages:
                 # There was room in the very turn in which the sender gave up.
-                self._messages.remove(message)
+                self.messages.remove(message)
                 self._let_next_in()
             raise
 
@@ -181,10 +160,10 @@ class MessageQueue:
         """
         self._dropped += 1
         if self.options.when_full == "drop_old" and not self._senders:
-            for index, old in enumerate(self._messages):
+            for index, old in enumerate(self.messages):
                 if old.reply_to is None and old.handler not in self._ticks:
-                    del self._messages[index]
-                    self._messages.append(message)
+                    del self.messages[index]
+                    self.messages.append(message)
                     return old
         return message
 
@@ -205,22 +184,23 @@ class MessageQueue:
 
     def put_signal(self, signal: Signal) -> None:
         """Queue `signal` ahead of every message."""
-        if self._signals is None:
-            self._signals = []
-        self._signals.append(signal)
+        if self.signals is None:
+            self.signals = []
+        self.signals.append(signal)
         self.poke()
 
-    def get_signal_nowait(self) -> Signal | None:
-        """Return the next signal, or None."""
-        return self._signals.pop(0) if self._signals else None
+    def next_signal(self) -> Signal:
+        """Take the next signal out. There must be one."""
+        assert self.signals is not None
+        return self.signals.pop(0)
 
     def waiting(self) -> Iterator[Message]:
         """Yield one message after the other, each taken out, until there is none, or a signal waits.
 
         The next waiting sender is let in for each.
         """
-        while self._messages and not self._signals:
-            message = self._messages.popleft()
+        while self.messages and not self.signals:
+            message = self.messages.popleft()
             if self._ticks and message.handler in self._ticks:
                 self._ticks -= {message.handler}
                 self._limit -= 1
@@ -228,59 +208,52 @@ class MessageQueue:
                 self._let_next_in()
             yield message
 
-    def get_nowait(self) -> Message | None:
-        """Return the next message, as `waiting` does, or None."""
-        return next(self.waiting(), None)
-
     def _let_next_in(self) -> None:
-        if self._senders and len(self._messages) < self._limit:
+        if self._senders and len(self.messages) < self._limit:
             queued, waiting = self._senders.popitem(last=False)
             self._append(waiting)
             queued.set()
 
     def put_back(self, message: Message) -> None:
         """Put a message that was just taken back to its place, in front of all others."""
-        self._messages.appendleft(message)
+        self.messages.appendleft(message)
 
     def poke(self) -> None:
         """Wake the receiver, if it waits: there is something new."""
         arrived, self._arrived = self._arrived, None
-        if arrived is not None:
-            arrived.set()
+        # It is done already if who waited for it was cancelled.
+        if arrived is not None and not arrived.done():
+            arrived.set_result(None)
 
     def arm(self) -> Waiter:
-        """Return what wakes the receiver when there is something new; `disarm` when it has waited.
+        """Return what wakes the receiver when there is something new.
 
         Await it only if there is neither a signal nor a message at this moment.
         """
         arrived = self._arrived = self._new_waiter()
         return arrived
 
-    def disarm(self) -> None:
-        """Note that the receiver does not wait any more."""
-        self._arrived = None
-
     def clear(self) -> list[Message]:
         """Empty the queue, turn away the senders that wait, and return all that was in it but ticks."""
-        left = [message for message in self._messages if message.handler not in self._ticks]
+        left = [message for message in self.messages if message.handler not in self._ticks]
         self._dropped += sum(message.reply_to is None for message in left)
         self._turned_away = self._turned_away or set()
         for queued in self._senders or ():
             self._turned_away.add(queued)
             queued.set()
-        self._messages, self._ticks, self._limit = _NO_MESSAGES, _NO_TICKS, self.options.capacity
+        self.messages, self._ticks, self._limit = _NO_MESSAGES, _NO_TICKS, self.options.capacity
         if self._senders:
             self._senders.clear()
         return left
 
     def clear_signals(self) -> None:
         """Forget the signals; they were meant for an incarnation that is gone."""
-        self._signals = None
+        self.signals = None
 
     def statistics(self) -> MailboxStatistics:
         """Return what the queue holds and what it dropped."""
         return MailboxStatistics(
-            depth=len(self._messages),
+            depth=len(self.messages),
             capacity=self.options.capacity,
             senders_waiting=len(self._senders or ()),
             dropped=self._dropped,

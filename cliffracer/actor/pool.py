@@ -7,7 +7,7 @@ from zlib import crc32
 
 import msgspec
 
-from cliffracer.actor.cell import Cell, CellState
+from cliffracer.actor.cell import OPEN, Cell
 from cliffracer.actor.handlers import Handler, HandlerTable
 from cliffracer.actor.host import Host
 from cliffracer.envelope import Message
@@ -137,9 +137,9 @@ class Pool:
         for step in range(1, size + 1):
             number = (self._last + step) % size
             cell = self._find(self.members[number])
-            if cell is None or cell.state is not CellState.OPEN:
+            if cell is None or cell.state is not OPEN:
                 continue
-            load = len(cell.queue) + cell.in_hand
+            load = len(cell.queue.messages) + cell.in_hand
             if load < least:
                 chosen, least = number, load
                 if not load:

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct
 
-from cliffracer.actor.cell import Cell, CellState
+from cliffracer.actor.cell import OPEN, Cell
 from cliffracer.actor.handlers import Handler, Kind
 from cliffracer.actor.host import Address, Destination, Host, Target
 from cliffracer.envelope import Message, correlation_of, current_message
@@ -91,14 +91,14 @@ class _HandlerRef:
         if not self._is_cast:
             return await self._call(message, current)
         cell = self._cell
-        if cell is None or cell.is_free or cell.state is not CellState.OPEN or not cell.queue.offer(message):
+        if cell is None or cell.is_free or cell.state is not OPEN or not cell.queue.offer(message):
             await self._route().cast(message)
         return None
 
     def _route(self) -> Destination:
         # A cell that takes messages, and has the name, is the right one; anything else is looked up each time.
         cell = self._cell
-        if cell is not None and not cell.is_free and cell.state is CellState.OPEN:
+        if cell is not None and not cell.is_free and cell.state is OPEN:
             return cell
         destination = self._host.route(self._address)
         self._cell = destination if isinstance(destination, Cell) else None

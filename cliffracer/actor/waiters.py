@@ -1,36 +1,31 @@
 """What one task waits for and another one sets: a bare signal, or the answer to a call."""
 
 from collections.abc import Awaitable, Generator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import anyio
 
-__all__ = ["CallReply", "EventWaiter", "LoopReply", "LoopWaiter", "Reply", "Waiter"]
+__all__ = ["CallReply", "EventWaiter", "LoopReply", "Reply", "Waiter", "wake"]
 
 
-class LoopWaiter:
-    """Lets one task wait until somebody wakes it, by a bare future of asyncio's loop: `await waiter`.
+class Waiter(Protocol):
+    """Lets one task wait until somebody wakes it: `await waiter`. A bare future of asyncio's loop is one."""
 
-    An `anyio.Event` would do as well. But each idle actor waits for one, and this is a seventh of its size. Only one
-    task may wait: if that is cancelled, so is the future.
-    """
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait."""
+        ...
 
-    __slots__ = ("_future",)
+    def done(self) -> bool:
+        """Return whether it was woken, or whether who waited for it was cancelled."""
+        ...
 
-    def __init__(self, future: Any) -> None:
-        self._future = future
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._future.__await__()  # type: ignore[no-any-return]
-
-    def set(self) -> None:
-        """Wake it, now or as soon as it waits."""
-        if not self._future.done():
-            self._future.set_result(None)
+    def set_result(self, result: None, /) -> None:
+        """Wake it, now or as soon as it waits; once, and only if it is not `done`."""
+        ...
 
 
 class EventWaiter:
-    """The same for any number of tasks, on any event loop."""
+    """A waiter on any event loop. Meets `Waiter`."""
 
     __slots__ = ("_event",)
 
@@ -40,12 +35,20 @@ class EventWaiter:
     def __await__(self) -> Generator[Any, None, None]:
         return self._event.wait().__await__()
 
-    def set(self) -> None:
+    def done(self) -> bool:
+        """Return whether it was woken."""
+        return self._event.is_set()
+
+    def set_result(self, result: None, /) -> None:
         """Wake it, now or as soon as it waits."""
+        del result
         self._event.set()
 
 
-Waiter: TypeAlias = LoopWaiter | EventWaiter
+def wake(waiter: Waiter) -> None:
+    """Wake who waits, unless that is done."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Reply:
@@ -65,14 +68,14 @@ class Reply:
         if not self.is_settled:
             self.is_settled = True
             self._value = value
-            self._waiter.set()
+            wake(self._waiter)
 
     def fail(self, error: BaseException) -> None:
         """Hand over the reason why there is no result."""
         if not self.is_settled:
             self.is_settled = True
             self._error = error
-            self._waiter.set()
+            wake(self._waiter)
 
     async def wait(self) -> Any:
         """Return the result, or raise what it failed with."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
-from cliffracer.actor.cell import Cell, CellState, full_mailbox
+from cliffracer.actor.cell import OPEN, Cell, full_mailbox
 from cliffracer.actor.handlers import Handler, Kind
 from cliffracer.actor.host import Host
 from cliffracer.actor.pool import Pool
 from cliffracer.codec import wire_of
-from cliffracer.envelope import Message, unpack_context
+from cliffracer.envelope import Arrived, Message, unpack_context
 from cliffracer.errors import (
     CallCycle,
     CallError,
@@ -144,7 +144,7 @@ def _invalid(target: str, error: ValueError) -> InvalidMessage:
 class _Door:
     """The way from the transport into one mailbox."""
 
-    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_on_monitor", "_rejections", "_replies")
+    __slots__ = ("_cell", "_clock", "_handler_at", "_host", "_on_monitor", "_rejections", "_replies", "_single_cell")
 
     def __init__(
         self,
@@ -155,6 +155,7 @@ class _Door:
         on_monitor: Callable[[str, bytes, str], None],
     ) -> None:
         self._cell = cell
+        self._single_cell = cell if isinstance(cell, Cell) else None  # None for a pool
         self._replies = replies
         self._host = host
         self._clock: Callable[[], float] = host.timers.clock
@@ -173,16 +174,19 @@ class _Door:
         if handler is None or handler.payload is None:
             self._take_unknown(name, subject, payload, reply)
             return False
-        message = Message(self._cell.name, name)
+        message = Arrived(self._cell.name, name)
         try:
             message.args, message.kwargs = handler.payload.decode(payload)
             if headers is not None:
-                unpack_context(headers, message, self._clock())
+                unpack_context(headers, message, self._clock)
         except ValueError as error:
             self._refuse(_invalid(message.target, error), subject, payload, reply, error.__cause__)
             return False
         if reply:
             return self._take_request(message, handler, subject, payload, reply)
+        cell = self._single_cell
+        if cell is not None and cell.state is OPEN and (room := cell.queue.offer(message)):
+            return room == 1
         return self._take(message, subject)
 
     def _take_request(self, message: Message, handler: Handler, subject: str, payload: bytes, reply: str) -> bool:
@@ -192,7 +196,7 @@ class _Door:
             cell = self._cell.cell_for(message)
             if is_call and message.chain:
                 _require_no_cycle(message, cell)
-            if cell.state is not CellState.OPEN:
+            if cell.state is not OPEN:
                 _require_open(message, cell)
             reply_to = RemoteReply(self._replies, reply, message.target, wire_of(payload))
             if is_call:
@@ -218,27 +222,24 @@ class _Door:
 
     def event_sink(self, handler: Handler) -> Sink:
         """Return the sink of one event handler."""
-        to, name, clock, decode = self._cell, handler.name, self._clock, handler.decode_event
-        actor, cell = to.name, to if isinstance(to, Cell) else None
+        actor, cell, clock = self._cell.name, self._single_cell, self._clock
+        name, decode = handler.name, handler.decode_event
         decode_alone = handler.decode_alone
-        offer = None if cell is None else cell.queue.offer
 
         def take(subject: str, payload: bytes, _: str, headers: Headers | None) -> bool:
             try:
                 # Most handlers take the event and nothing else.
                 args = decode(subject, payload) if decode_alone is None else (decode_alone(payload),)
-                message = Message(actor, name, args)
+                message = Arrived(actor, name, args)
                 if headers is not None:
-                    unpack_context(headers, message, clock())
+                    unpack_context(headers, message, clock)
             except ValueError as error:
                 self._refuse(_invalid(f"{actor}.{name}", error), subject, payload, "", error.__cause__)
                 return False
-            if cell is None or offer is None:
-                return self._take(message, subject)
-            # Most of what comes ends here, one call less than by way of `_queue`.
-            if cell.state is CellState.OPEN and (room := offer(message)):
+            # Most of what comes ends here, one call less than by way of `_take`.
+            if cell is not None and cell.state is OPEN and (room := cell.queue.offer(message)):
                 return room == 1
-            return self._queue(message, cell)
+            return self._take(message, subject)
 
         return take
 
@@ -256,7 +257,7 @@ class _Door:
         return False
 
     def _queue(self, message: Message, cell: Cell) -> bool:
-        if cell.state is not CellState.OPEN:
+        if cell.state is not OPEN:
             cell.queue.note_drop()
             cell.report_drops((message,), "stopped")
             return False

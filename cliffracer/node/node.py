@@ -1,5 +1,6 @@
 """One process: a supervision tree, a transport, and the order in which they start and stop."""
 
+import gc
 import importlib.util
 import signal
 import sys
@@ -260,6 +261,8 @@ class Node:
                 await tasks.start(self._heed_signals, stop, starting)
                 try:
                     async with self:
+                        if self._watchdog is not None:
+                            gc.freeze()
                         await stop.wait()
                 except (CliffracerError, SystemExit, KeyboardInterrupt) as error:
                     failure = error  # raised below: the task group would wrap it
@@ -301,11 +304,15 @@ class Node:
     def run(self) -> None:
         """Be the process: run until SIGINT, SIGTERM or SIGHUP.
 
+        While it runs, what was there when the tree was up is exempt from garbage collection (`gc.freeze`): it stays,
+        and to go through all of it takes Python 10 ms and more, in which nothing else runs.
+
         Raises:
             SystemExit: With 1 if the node could not start or its tree gave up; the log says why. Or what an actor
                 raised; the tree has been stopped in order.
             ServerError: The server that was to come with the node could not be started.
         """
+        gc.collect()  # now, and not when the first callers wait
         try:
             run_on_asyncio(self._serve_watched)
         except ServerError:
@@ -313,6 +320,8 @@ class Node:
         except CliffracerError as error:
             self._log.critical("node_failed", reason=str(error))
             sys.exit(1)
+        finally:
+            gc.unfreeze()
 
 
 def run_on_asyncio(function: Callable[[], Awaitable[T]]) -> T:

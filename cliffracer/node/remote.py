@@ -92,7 +92,7 @@ class RemoteActor:
             raise failure
         assert handler.result is not None
         try:
-            return handler.result.decode(response.payload, self._address.wire)
+            return handler.result.decode_from(response.payload, self._address.wire)
         except ValueError as error:
             raise InvalidMessage(
                 message.target, f"the answer does not fit what the handler declares: {error}"

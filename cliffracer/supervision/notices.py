@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from cliffracer.actor.waiters import Waiter
+from cliffracer.actor.waiters import Waiter, wake
 from cliffracer.errors import AdminError, NoSupervisor, SpecError, WouldWaitForItself
 from cliffracer.exits import Exit
 from cliffracer.supervision.process import Process
@@ -70,7 +70,7 @@ class NoticeQueue:
         self._notices.append(notice)
         noticed, self._noticed = self._noticed, None
         if noticed is not None:
-            noticed.set()
+            wake(noticed)
 
     async def next(self) -> Notice:
         """Wait until there is a notice, and take the first one out."""

@@ -16,7 +16,7 @@ from cliffracer.actor.host import HasPath
 from cliffracer.actor.links import Down
 from cliffracer.actor.loop import ANSWERED_LATER
 from cliffracer.actor.ref import label_of
-from cliffracer.codec import ValueCodec, encode, wire_of
+from cliffracer.codec import ValueCodec, encode
 from cliffracer.envelope import ReplyTo, current_message
 from cliffracer.errors import ActorCrashed, CallError, NotRunning, Refusal, Stopping
 from cliffracer.exits import Exit
@@ -119,7 +119,7 @@ class ProbeMessage:
         if self._result is None:
             return
         try:
-            self._result.decode(encode(value, "json"), "json")
+            self._result.decode(encode(value, "json"))
         except (TypeError, ValueError) as error:
             raise TypeError(f"{self._target} cannot return {value!r}: {error}") from None
 
@@ -375,7 +375,7 @@ class Probe:
 
         def take(subject: str, payload: bytes, _: str, headers: Headers | None) -> None:
             try:
-                value = codec.decode(payload, wire_of(payload)) if payload else None
+                value = codec.decode(payload) if payload else None
             except ValueError as error:
                 value = AssertionError(f"{self._label}: what came on {subject!r} does not decode: {error}")
             self._events.put(Heard(subject, value, headers))

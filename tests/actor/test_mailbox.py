@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared, QueueFull
+from cliffracer.actor.mailbox import Mailbox, MailboxStatistics, MessageQueue, QueueCleared
 from cliffracer.actor.waiters import EventWaiter
 from cliffracer.envelope import Message, Stop
 from cliffracer.exits import Normal, Shutdown
@@ -37,16 +37,18 @@ def tick(handler="tick"):
 def queue_of(*messages, capacity=3, when_full="drop_new"):
     queue = MessageQueue(Mailbox(capacity, when_full), EventWaiter)
     for message in messages:
-        queue.put_nowait(message)
+        assert queue.offer(message)
     return queue
+
+
+def take(queue):
+    """Take out the next message; return None if there is none."""
+    return next(queue.waiting(), None)
 
 
 async def wait_for_news(queue):
     """Wait as an actor does that has nothing to do."""
-    try:
-        await queue.arm()
-    finally:
-        queue.disarm()
+    await queue.arm()
 
 
 def put_or_drop(queue, message):
@@ -57,7 +59,7 @@ def put_or_drop(queue, message):
 def drained(queue):
     """Take out all that is in `queue`, and return the handlers in that order."""
     taken = []
-    while (message := queue.get_nowait()) is not None:
+    while (message := take(queue)) is not None:
         taken.append(message.handler)
     return taken
 
@@ -73,24 +75,21 @@ def test_messages_come_out_in_the_order_they_went_in():
 
 def test_empty_queue_gives_nothing():
     queue = queue_of()
-    assert queue.get_nowait() is None
-    assert queue.get_signal_nowait() is None
+    assert take(queue) is None
+    assert not queue.signals
 
 
 def test_queue_takes_as_many_as_its_capacity_and_no_more():
     queue = queue_of(cast("a"), cast("b"), capacity=2)
-    assert queue.is_full
-    with pytest.raises(QueueFull):
-        queue.put_nowait(cast("c"))
-    assert len(queue) == 2
+    assert queue.offer(cast("c")) == 0
+    assert len(queue.messages) == 2
     assert drained(queue) == ["a", "b"]
 
 
 def test_room_is_free_again_after_a_message_was_taken():
     queue = queue_of(cast("a"), capacity=1)
-    queue.get_nowait()
-    assert not queue.is_full
-    queue.put_nowait(cast("b"))
+    take(queue)
+    assert queue.offer(cast("b")) == 1
     assert drained(queue) == ["b"]
 
 
@@ -101,29 +100,25 @@ def test_signals_overtake_messages_and_keep_their_order():
     queue = queue_of(cast("a"))
     queue.put_signal(Stop(Shutdown("first")))
     queue.put_signal(Stop(Normal()))
-    assert [queue.get_signal_nowait(), queue.get_signal_nowait(), queue.get_signal_nowait()] == [
-        Stop(Shutdown("first")),
-        Stop(Normal()),
-        None,
-    ]
+    assert [queue.next_signal(), queue.next_signal()] == [Stop(Shutdown("first")), Stop(Normal())]
+    assert not queue.signals
     assert drained(queue) == ["a"]
 
 
 def test_signal_needs_no_room_and_takes_none():
     queue = queue_of(cast("a"), capacity=2)
     queue.put_signal(Stop(Normal()))
-    assert len(queue) == 1
-    assert not queue.is_full
-    queue.put_nowait(cast("b"))
+    assert len(queue.messages) == 1
+    assert queue.offer(cast("b")) == 1
     queue.put_signal(Stop(Normal()))
-    assert queue.get_signal_nowait() == Stop(Normal())
+    assert queue.next_signal() == Stop(Normal())
 
 
 def test_signals_of_an_incarnation_that_is_gone_are_forgotten():
     queue = queue_of(cast("a"))
     queue.put_signal(Stop(Normal()))
     queue.clear_signals()
-    assert queue.get_signal_nowait() is None
+    assert not queue.signals
     assert drained(queue) == ["a"]
 
 
@@ -172,7 +167,7 @@ def test_drop_old_drops_the_new_one_where_somebody_waits_for_all_the_others():
 def test_drop_old_never_drops_a_tick():
     queue = MessageQueue(Mailbox(1, "drop_old"), EventWaiter)
     queue.put_tick(tick())
-    queue.put_nowait(cast("a"))
+    assert queue.offer(cast("a"))
     dropped = put_or_drop(queue, cast("b"))
     assert dropped is not None
     assert dropped.handler == "a"
@@ -185,7 +180,7 @@ def test_drop_old_never_drops_a_tick():
 def test_second_tick_is_not_queued_while_the_first_one_waits():
     queue = queue_of()
     queue.put_tick(tick())
-    queue.put_nowait(cast("a"))
+    assert queue.offer(cast("a"))
     queue.put_tick(tick())
     assert drained(queue) == ["tick", "a"]
 
@@ -193,7 +188,7 @@ def test_second_tick_is_not_queued_while_the_first_one_waits():
 def test_tick_is_queued_again_once_the_last_one_was_taken():
     queue = queue_of()
     queue.put_tick(tick())
-    queue.get_nowait()
+    take(queue)
     queue.put_tick(tick())
     assert drained(queue) == ["tick"]
 
@@ -229,7 +224,7 @@ async def test_receiver_is_woken_by_a_message():
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait_for_news, queue)
         await settle()
-        queue.put_nowait(cast("a"))
+        assert queue.offer(cast("a"))
     assert drained(queue) == ["a"]
 
 
@@ -245,7 +240,7 @@ async def test_receiver_is_woken_by_anything_that_comes(what):
             queue.put_tick(tick())
         else:
             put_or_drop(queue, cast("a"))
-    assert queue.get_signal_nowait() is not None or len(queue) == 1
+    assert queue.signals or len(queue.messages) == 1
 
 
 async def test_receiver_that_is_cancelled_can_wait_again():
@@ -257,7 +252,7 @@ async def test_receiver_that_is_cancelled_can_wait_again():
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait_for_news, queue)
         await settle()
-        queue.put_nowait(cast("a"))
+        assert queue.offer(cast("a"))
     assert drained(queue) == ["a"]
 
 
@@ -280,7 +275,7 @@ async def test_sender_waits_for_room():
         await settle()
         assert sent == []
         assert queue.statistics() == MailboxStatistics(depth=1, capacity=1, senders_waiting=1, dropped=0)
-        queue.get_nowait()
+        take(queue)
         await settle()
         assert sent == ["b"]
     assert drained(queue) == ["b"]
@@ -293,7 +288,7 @@ async def test_senders_are_served_in_the_order_they_came():
         for name in "12345":
             tasks.start_soon(queue.put, cast(name))
             await settle()
-        while (message := queue.get_nowait()) is not None:
+        while (message := take(queue)) is not None:
             taken.append(message.handler)
     assert taken == ["0", "1", "2", "3", "4", "5"]
 
@@ -303,10 +298,8 @@ async def test_sender_that_waits_is_not_overtaken():
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(queue.put, cast("first"))
         await settle()
-        queue.get_nowait()  # room for one: it is that of the sender
-        assert queue.is_full
-        with pytest.raises(QueueFull):
-            queue.put_nowait(cast("second"))
+        take(queue)  # room for one: it is that of the sender
+        assert queue.offer(cast("second")) == 0
         assert put_or_drop(queue, cast("third")) is not None
     assert drained(queue) == ["b", "first"]
 
@@ -327,7 +320,7 @@ async def test_message_of_a_cancelled_sender_is_not_queued_and_others_move_up():
         impatient.cancel()
         await settle()
         assert queue.statistics().senders_waiting == 1
-        queue.get_nowait()
+        take(queue)
     assert drained(queue) == ["patient"]
 
 
@@ -348,7 +341,7 @@ async def give_up_as_room_comes(queue, behind=()):
             tasks.start_soon(queue.put, message)
             await settle()
         scope.cancel()
-        queue.get_nowait()
+        take(queue)
         await settle()
         tasks.cancel_scope.cancel()  # who still waits now would wait for ever
     return outcome
@@ -373,7 +366,7 @@ def test_clear_returns_what_was_in_the_queue_but_no_ticks():
     queue = queue_of(cast("a"), call("b"))
     queue.put_tick(tick())
     assert [message.handler for message in queue.clear()] == ["a", "b"]
-    assert len(queue) == 0
+    assert len(queue.messages) == 0
 
 
 def test_clear_counts_as_dropped_what_nobody_waited_for():

@@ -180,7 +180,7 @@ async def test_call_that_waits_for_room_is_cancelled_and_never_arrives(running: 
     async def ask() -> int:
         cell = running.node._running().registry.find("echo")
         assert cell is not None
-        while not cell.queue.is_full:
+        while cell.queue.statistics().depth < cell.queue.options.capacity:
             await echo.note(0)
         return await echo.echo(1)
 

@@ -82,7 +82,7 @@ def test_arguments_without_keyword_only_ones_survive_the_wire(sku, qty, wire):
 
 @given(st.none() | st.booleans() | INTS | FLOATS | TEXTS | PLAIN, WIRES)
 def test_result_survives_the_wire(value, wire):
-    assert ValueCodec(Any).decode(encode(value, wire), wire) == value
+    assert ValueCodec(Any).decode_from(encode(value, wire), wire) == value
 
 
 @given(ORDERS, WIRES)
@@ -140,7 +140,7 @@ def test_events_from_anywhere_are_decoded_or_a_value_error(subject, payload):
 def test_context_survives_the_wire(left, correlation, chain):
     sent = Message("a", "b", deadline=1000.0 + left, correlation=correlation, chain=tuple(chain))
     received = Message("a", "b")
-    unpack_context(pack_context(sent, 1000.0), received, 5000.0)
+    unpack_context(pack_context(sent, 1000.0), received, lambda: 5000.0)
     assert received.deadline == pytest.approx(5000.0 + left, rel=1e-5, abs=1e-5)
     assert (received.correlation, received.chain) == (correlation, tuple(chain))
 
@@ -149,7 +149,7 @@ def test_context_survives_the_wire(left, correlation, chain):
 def test_header_from_anywhere_is_unpacked_or_a_value_error(packed):
     message = Message("a", "b")
     try:
-        unpack_context({CONTEXT_HEADER: packed}, message, 100.0)
+        unpack_context({CONTEXT_HEADER: packed}, message, lambda: 100.0)
     except ValueError:
         return
     assert not isnan(message.deadline)

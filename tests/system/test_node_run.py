@@ -8,12 +8,13 @@ import pytest
 pytestmark = pytest.mark.system
 
 SERVICE = """
+import gc
 from cliffracer import Actor, Node, Settings, Supervisor, child, every
 
 class Ticker(Actor):
     @every(0.05)
     async def tick(self) -> None:
-        self.log.info("ticked")
+        self.log.info("ticked", exempt=gc.get_freeze_count())
         if FAIL:
             raise RuntimeError("always")
 
@@ -22,7 +23,7 @@ node = Node(Supervisor("service", child(Ticker), max_restarts=1), settings=Setti
 
 if __name__ == "__main__":
     node.run()
-    print("after", flush=True)
+    print("after", gc.get_freeze_count(), flush=True)
 """
 
 
@@ -41,7 +42,7 @@ def test_run_returns_after_a_signal_when_all_is_stopped(service, number):
     running = service(fail=False)
     running.wait_for("ticked")
     assert running.stop(number) == 0
-    assert running.lines[-1] == "after"
+    assert running.lines[-1] == "after 0"
     assert running.events[-1]["event"] == "node_stopped"
 
 
@@ -50,7 +51,15 @@ def test_run_ends_the_process_with_one_and_the_reason_when_the_tree_gives_up(ser
     assert running.wait() == 1
     assert running.events[-1]["event"] == "node_failed"
     assert "last, 'ticker' crashed: RuntimeError: always" in running.events[-1]["reason"]
-    assert "after" not in running.lines
+    assert not any(line.startswith("after") for line in running.lines)
+
+
+def test_what_is_there_when_the_tree_is_up_is_exempt_from_garbage_collection(service):
+    running = service(fail=False)
+    running.wait_for("ticked")
+    running.stop()
+    ticked = next(event for event in running.events if event["event"] == "ticked")
+    assert ticked["exempt"] > 10_000  # all modules are there
 
 
 def test_lines_carry_node_actor_incarnation_and_correlation(service):

@@ -34,6 +34,13 @@ _LINES_KEPT = 4096
 _AT_ONCE = 256 * 1024  # bytes that are written without waiting for the socket
 _LARGE = 2 * DEFAULT_BUFFER_SIZE  # bytes of a message that comes in many chunks
 _MOST_DIGITS = 10  # of a size; longer ones are left to nats-py
+# Operation and number of words of the lines that announce a message -> whether there are headers, and a reply subject.
+_FORMS = {
+    (b"MSG", 4): (False, False),
+    (b"MSG", 5): (False, True),
+    (b"HMSG", 5): (True, False),
+    (b"HMSG", 6): (True, True),
+}
 _VERSION = b"NATS/1.0"
 _UNUSUAL: dict[str, str] = {}  # headers with, among others, a status of the server's
 _SENT_NAME = re.compile(r"[A-Za-z0-9-]+")
@@ -187,18 +194,19 @@ class FastParser(Parser):
         words = text.split()
         if b" ".join(words) + CRLF != text or not words:
             return None
-        operation, size = words[0], words[-1]
-        if operation == b"MSG" and len(words) in (4, 5):
-            has_reply, headers = len(words) == 5, b"0"  # noqa: PLR2004
-        elif operation == b"HMSG" and len(words) in (5, 6):
-            has_reply, headers = len(words) == 6, words[-2]  # noqa: PLR2004
-        else:
+        form = _FORMS.get((words[0], len(words)))
+        size = words[-1]
+        if form is None or not size.isdigit() or len(size) > _MOST_DIGITS:
             return None
-        if not (size.isdigit() and headers.isdigit()) or max(len(size), len(headers)) > _MOST_DIGITS:
-            return None
-        headers_size, payload_size = int(headers), int(size) - int(headers)
-        if payload_size < 0:
-            return None
+        has_headers, has_reply = form
+        headers_size, payload_size = 0, int(size)
+        if has_headers:
+            if not words[-2].isdigit() or len(words[-2]) > _MOST_DIGITS:
+                return None
+            headers_size = int(words[-2])
+            payload_size -= headers_size
+            if payload_size < 0:
+                return None
         sink = self._sinks.get(words[2])
         try:
             subject, reply = words[1].decode(), words[3].decode() if has_reply else ""
