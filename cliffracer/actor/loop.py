@@ -198,7 +198,6 @@ class Incarnation:
 
     async def _receive(self) -> Stop:
         cell, queue = self._cell, self._cell.queue
-        waiting = queue.waiting if self._tasks is None else self._waiting_beside_tasks
         while True:
             if queue.signals:
                 if (stop := await self._heed(queue.next_signal())) is not None:
@@ -211,7 +210,8 @@ class Incarnation:
             else:
                 cell.in_hand += 1
                 try:
-                    reason = await self._handle(waiting())
+                    messages = queue.waiting() if self._tasks is None else self._waiting_beside_tasks()
+                    reason = await self._handle(messages)
                 finally:
                     cell.in_hand -= 1
                 if reason is not None:
